@@ -1,0 +1,141 @@
+"""The base of every node, and the main() of every executable: clean exits on every way out."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+import rclpy.node
+from rclpy.client import Client
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
+from rclpy.service import Service as RosService
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+
+from so101_node.error import UserError
+from so101_node.topics import Service, Topic
+
+# Set to 1 by whoever starts the whole graph: a node whose launcher was killed ends by itself.
+END_WITH_PARENT = 'SO101_END_WITH_PARENT'
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Node(rclpy.node.Node):
+    """A node that speaks the suite's topics and ends cleanly.
+
+    A constructor declares parameters and topics. What must be let go of again (the arm, a file, a
+    process) is taken in `open` and released in `close`, which is called once even when `open` fails.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.ended: Future = Future()
+
+    def end(self, error: UserError | None = None) -> None:
+        """Leave run(), from any thread; with an error, the process exits with code 1."""
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+    def open(self) -> None:
+        """Take what the node holds. Called once, before spinning."""
+
+    def close(self) -> None:
+        """Let go of what the node holds. Called once after `open`, on every way out."""
+
+    def publisher(self, topic: Topic) -> Publisher:
+        return self.create_publisher(topic.type, topic.name, topic.qos)
+
+    def subscribe(
+        self, topic: Topic, callback: Callable[..., None], raw: bool = False
+    ) -> Subscription:
+        """Subscribe; a callback of two arguments also gets the message's info, see Reception."""
+        return self.create_subscription(topic.type, topic.name, callback, topic.qos, raw=raw)
+
+    def serve(self, service: Service, callback: Callable[[Any], tuple[bool, str]]) -> RosService:
+        """Serve a Trigger or SetBool: the callback takes the request, returns success and text."""
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                response.success, response.message = callback(request)
+            except UserError as error:
+                response.success, response.message = False, str(error)
+            return response
+
+        return self.create_service(service.type, service.name, answer)
+
+    def client(self, service: Service) -> Client:
+        return self.create_client(service.type, service.name)
+
+
+def run(make_node: Callable[[], Node]) -> None:
+    """Build a node, spin it until it ends or a signal comes, close it, exit the process.
+
+    Exit codes: 0 after Node.end() or a signal, 1 after a UserError (printed in one line) or a
+    defect (printed with its traceback). Signals during close are ignored: closing comes to its end.
+    """
+    if os.environ.get(END_WITH_PARENT):
+        _end_with_parent()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    stop: Future = Future()
+    _call_on_signal(lambda: None if stop.done() else stop.set_result(None))
+    executor = SingleThreadedExecutor()
+    name = make_node.__name__
+    code = 0
+    opened: list[Node] = []
+    try:
+        try:
+            node = make_node()
+            name = node.get_name()
+            opened.append(node)
+            node.open()
+            executor.add_node(node)
+            node.ended.add_done_callback(
+                lambda ended: None if stop.done() else stop.set_result(ended.result())
+            )
+            executor.spin_until_future_complete(stop)
+            error = stop.result()
+            if error is not None:
+                raise error
+        finally:
+            for node in opened:
+                node.close()
+    except UserError as error:
+        print(f'{name}: {error}', file=sys.stderr, flush=True)
+        code = 1
+    except Exception:
+        print(f'{name}: this is a defect, please report it:', file=sys.stderr)
+        traceback.print_exc()
+        code = 1
+    executor.shutdown(timeout_sec=1.0)
+    rclpy.try_shutdown()
+    sys.exit(code)
+
+
+def _call_on_signal(callback: Callable[[], None]) -> None:
+    """Call back from a thread on the first signal, even while the main thread waits inside C."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        while os.read(reading, 1)[0] not in _SIGNALS:
+            pass  # another signal's wake-up, SIGCHLD for one
+        callback()
+
+    threading.Thread(target=wait, daemon=True, name='signals').start()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the thread that started this process ends (Linux)."""
+    pr_set_pdeathsig = 1  # from linux/prctl.h
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,0 +1,80 @@
+"""A node's parameters as one frozen dataclass: typed, described, bounded, validated at start.
+
+    @dataclass(frozen=True)
+    class Parameters:
+        rate: float = parameter(200.0, 'Control cycles per second', low=50, high=1000)
+"""
+
+import dataclasses
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+
+from so101_node.error import UserError
+
+T = TypeVar('T')
+
+# Parameters that rclpy declares by itself.
+_OF_RCLPY = {'use_sim_time', 'start_type_description_service'}
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Describe one parameter; the field's annotation is its type. `low` and `high` are inclusive."""
+    metadata = {'description': description, 'low': low, 'high': high, 'choices': choices}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def declare(node: Node, kind: type[T]) -> T:
+    """Declare the fields of `kind` on `node` as read-only parameters and return their values.
+
+    Raises UserError for a wrong type, a value out of range, or a name that `kind` does not have.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = set(node._parameter_overrides) - set(fields) - _OF_RCLPY
+    unknown = {name for name in unknown if not name.startswith('qos_overrides.')}
+    if unknown:
+        raise UserError(
+            f'unknown parameter {", ".join(sorted(unknown))}; known: {", ".join(sorted(fields))}'
+        )
+    values = {}
+    for field in fields.values():
+        default = (
+            field.default_factory()
+            if field.default_factory is not dataclasses.MISSING
+            else field.default
+        )
+        descriptor = ParameterDescriptor(
+            description=field.metadata['description'], read_only=True, dynamic_typing=True
+        )
+        given = node.declare_parameter(field.name, default, descriptor).value
+        values[field.name] = checked(field, given)
+    return kind(**values)
+
+
+def checked(field: dataclasses.Field, value: Any) -> Any:
+    """Return `value` as the field's type, or raise UserError with the name, value and range."""
+    if field.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(field.type, type):  # list[str], list[float]: rclpy gives list or array
+        value = list(value) if value is not None else value
+    expected = field.type if isinstance(field.type, type) else list
+    if type(value) is not expected:
+        raise UserError(f'parameter {field.name}: expected {expected.__name__}, got {value!r}')
+    low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise UserError(f'parameter {field.name}: {value} is outside {low} to {high}')
+    if value != value:
+        raise UserError(f'parameter {field.name}: {value} is not a number')
+    if choices and value not in choices:
+        raise UserError(f'parameter {field.name}: {value!r} is none of {", ".join(choices)}')
+    return value

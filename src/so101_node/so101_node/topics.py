@@ -1,0 +1,101 @@
+"""Every topic and service of the suite: relative name, type, QoS, meaning. Said once, here."""
+
+from typing import Any, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from so101_node import qos
+
+
+class Topic(NamedTuple):
+    name: str
+    type: type[Any]
+    qos: QoSProfile
+    meaning: str
+
+
+class Service(NamedTuple):
+    name: str
+    type: type[Any]
+    meaning: str
+
+
+class Camera(NamedTuple):
+    """The topics of one camera; `frame` is the frame_id of its images."""
+
+    image: Topic
+    compressed: Topic
+    info: Topic
+    frame: str
+
+
+JOINT_STATES = Topic(
+    'joint_states',
+    JointState,
+    qos.STATE,
+    'measured position and velocity, stamped when the bus answered',
+)
+JOINT_TRAJECTORY = Topic(
+    'arm_controller/joint_trajectory',
+    JointTrajectory,
+    qos.COMMAND,
+    'the only way to move the arm; the semantics of joint_trajectory_controller',
+)
+REFERENCE = Topic(
+    'arm_controller/reference',
+    JointState,
+    qos.STATE,
+    'what the servos were told at that instant: the action of every dataset',
+)
+ACTION_CHUNK = Topic(
+    'policy/action_chunk',
+    JointTrajectory,
+    qos.COMMAND,
+    'each chunk as predicted, stamped with its observation',
+)
+TASK = Topic('policy/task', String, qos.LATCHED, 'the instruction')
+DIAGNOSTICS = Topic(
+    '/diagnostics', DiagnosticArray, qos.STATE, 'health of the servos, cameras, policy, recorder'
+)
+SIM_STATE = Topic(
+    'sim/state', JointState, qos.STATE, 'simulation only: every coordinate of the world, 30 Hz'
+)
+SIM_SUCCESS = Topic(
+    'sim/success', Bool, qos.LATCHED, 'simulation only: the cube lies at rest in the bowl'
+)
+
+
+def _camera(name: str, base: str, frame: str) -> Camera:
+    return Camera(
+        Topic(f'{base}/image_raw', Image, qos.IMAGE, f'{name} image, 640x480, rgb8'),
+        Topic(f'{base}/image_raw/compressed', CompressedImage, qos.IMAGE, f'{name} image, JPEG'),
+        Topic(f'{base}/camera_info', CameraInfo, qos.IMAGE, f'{name} camera intrinsics'),
+        frame,
+    )
+
+
+# As realsense2_camera and usb_cam name them. The key is the camera's name in a LeRobot dataset:
+# observation.images.<key>.
+CAMERAS = {
+    'wrist': _camera('wrist', 'wrist_camera/color', 'wrist_camera_color_optical_frame'),
+    'overhead': _camera('overhead', 'overhead_camera', 'overhead_camera_optical_frame'),
+}
+
+ARM_TORQUE = Service('arm/torque', SetBool, 'switch the torque of all servos')
+ARM_STOP = Service('arm/stop', Trigger, 'stop and hold; latched until arm/clear_fault')
+ARM_CLEAR_FAULT = Service('arm/clear_fault', Trigger, 'leave the stopped or faulted state')
+POLICY_ENABLE = Service(
+    'policy/enable', SetBool, 'let the policy move the arm; served once the policy is warm'
+)
+POLICY_RESET = Service('policy/reset', Trigger, 'forget the running chunk: a new episode')
+EPISODE_START = Service('episodes/start', Trigger, 'start recording an episode')
+EPISODE_STOP = Service('episodes/stop', Trigger, 'end the episode without a label')
+EPISODE_SUCCEED = Service('episodes/succeed', Trigger, 'end the episode as a success')
+EPISODE_FAIL = Service('episodes/fail', Trigger, 'end the episode as a failure')
+EPISODE_DISCARD = Service('episodes/discard', Trigger, 'end the episode and delete it')
+SIM_RESET = Service('sim/reset', Trigger, 'simulation only: put the cube at the next seeded place')
