@@ -8,6 +8,7 @@ setup(
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
+        ('share/' + package_name + '/launch', ['launch/infer.launch.py']),
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
     ],
@@ -16,7 +17,7 @@ setup(
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='The wiring of the suite: launch files, the so101 command, configuration, the demo.',
+    description='The wiring of the suite: launch files, the so101 command, the demo.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [

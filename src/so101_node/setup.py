@@ -10,12 +10,14 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        ('share/' + package_name + '/config', ['config/fastdds.xml']),
+        ('share/' + package_name + '/hook', ['hook/dds.dsv']),
     ],
     install_requires=['setuptools'],
     extras_require={'test': ['pytest']},
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='What every node of the suite is made of: parameters, QoS, diagnostics, clean exits, the DDS profile.',
+    description='What every node of the suite is made of: parameters, QoS, diagnostics, exits.',
     license='Apache-2.0',
 )

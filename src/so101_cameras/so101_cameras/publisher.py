@@ -3,11 +3,11 @@
 from array import array
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from so101_cameras.image import Array, to_jpeg
 from so101_node.node import Node
 from so101_node.stamp import from_nanoseconds
 from so101_node.topics import Camera
-
-from so101_cameras.image import Array, to_jpeg
 
 
 class CameraPublisher:

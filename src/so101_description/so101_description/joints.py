@@ -34,8 +34,7 @@ HOME = np.array(
         math.radians(96.09),
         math.radians(48.92),
         math.radians(90.0),
-        URDF_LIMITS['gripper'][0]
-        + 0.05 * (URDF_LIMITS['gripper'][1] - URDF_LIMITS['gripper'][0]),
+        URDF_LIMITS['gripper'][0] + 0.05 * (URDF_LIMITS['gripper'][1] - URDF_LIMITS['gripper'][0]),
     ]
 )
 HOME.flags.writeable = False

@@ -1,7 +1,8 @@
 """LeRobot's dataset units and radians: the one place where degrees and 0 to 100 exist.
 
 Dataset units are degrees for the five arm joints and 0 (closed) to 100 (open) for the gripper, as
-LeRobot records them since 0.4.4. There are no sign flips; the gripper is linear over its URDF range.
+LeRobot records them since 0.4.4. There are no sign flips; the gripper is linear over its URDF
+range.
 """
 
 import numpy as np

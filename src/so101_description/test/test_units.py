@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from so101_description.joints import HOME, JOINTS, URDF_LIMITS
 from so101_description.units import dataset_to_radians, radians_to_dataset
 

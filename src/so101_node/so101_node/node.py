@@ -1,11 +1,9 @@
 """The base of every node, and the main() of every executable: clean exits on every way out."""
 
-import ctypes
 import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +18,8 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from so101_node.error import UserError
+from so101_node.lifetime import end_with_parent
 from so101_node.topics import Service, Topic
-
-# Set to 1 by whoever starts the whole graph: a node whose launcher was killed ends by itself.
-END_WITH_PARENT = 'SO101_END_WITH_PARENT'
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -32,14 +28,14 @@ class Node(rclpy.node.Node):
     """A node that speaks the suite's topics and ends cleanly.
 
     A constructor declares parameters and topics. What must be let go of again (the arm, a file, a
-    process) is taken in `open` and released in `close`, which is called once even when `open` fails.
+    process) is taken in `open` and released in `close`, which is called also when `open` fails.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.ended: Future = Future()
 
-    def end(self, error: UserError | None = None) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """Leave run(), from any thread; with an error, the process exits with code 1."""
         if not self.ended.done():
             self.ended.set_result(error)
@@ -79,44 +75,36 @@ def run(make_node: Callable[[], Node]) -> None:
     """Build a node, spin it until it ends or a signal comes, close it, exit the process.
 
     Exit codes: 0 after Node.end() or a signal, 1 after a UserError (printed in one line) or a
-    defect (printed with its traceback). Signals during close are ignored: closing comes to its end.
+    defect (with its traceback). Signals during close are ignored: closing comes to its end.
     """
-    if os.environ.get(END_WITH_PARENT):
-        _end_with_parent()
+    end_with_parent()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop: Future = Future()
-    _call_on_signal(lambda: None if stop.done() else stop.set_result(None))
+
+    def end(error: UserError | None = None) -> None:
+        if not stop.done():
+            stop.set_result(error)
+
+    _call_on_signal(end)
     executor = SingleThreadedExecutor()
-    name = make_node.__name__
-    code = 0
-    opened: list[Node] = []
+    node = None
     try:
+        node = make_node()
+        executor.add_node(node)
+        node.ended.add_done_callback(lambda ended: end(ended.result()))
         try:
-            node = make_node()
-            name = node.get_name()
-            opened.append(node)
             node.open()
-            executor.add_node(node)
-            node.ended.add_done_callback(
-                lambda ended: None if stop.done() else stop.set_result(ended.result())
-            )
             executor.spin_until_future_complete(stop)
-            error = stop.result()
-            if error is not None:
-                raise error
         finally:
-            for node in opened:
-                node.close()
+            node.close()
+        if (error := stop.result()) is not None:
+            raise error
     except UserError as error:
-        print(f'{name}: {error}', file=sys.stderr, flush=True)
-        code = 1
-    except Exception:
-        print(f'{name}: this is a defect, please report it:', file=sys.stderr)
-        traceback.print_exc()
-        code = 1
-    executor.shutdown(timeout_sec=1.0)
-    rclpy.try_shutdown()
-    sys.exit(code)
+        name = node.get_name() if node else make_node.__name__
+        sys.exit(f'{name}: {error}')
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        rclpy.try_shutdown()
 
 
 def _call_on_signal(callback: Callable[[], None]) -> None:
@@ -133,9 +121,3 @@ def _call_on_signal(callback: Callable[[], None]) -> None:
         callback()
 
     threading.Thread(target=wait, daemon=True, name='signals').start()
-
-
-def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the thread that started this process ends (Linux)."""
-    pr_set_pdeathsig = 1  # from linux/prctl.h
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)

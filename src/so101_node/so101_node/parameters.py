@@ -1,19 +1,17 @@
 """A node's parameters as one frozen dataclass: typed, described, bounded, validated at start.
 
-    @dataclass(frozen=True)
-    class Parameters:
-        rate: float = parameter(200.0, 'Control cycles per second', low=50, high=1000)
+@dataclass(frozen=True)
+class Parameters:
+    rate: float = parameter(200.0, 'Control cycles per second', low=50, high=1000)
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
 from so101_node.error import UserError
-
-T = TypeVar('T')
 
 # Parameters that rclpy declares by itself.
 _OF_RCLPY = {'use_sim_time', 'start_type_description_service'}
@@ -27,14 +25,14 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Describe one parameter; the field's annotation is its type. `low` and `high` are inclusive."""
+    """Describe one parameter; its type is the annotation. `low` and `high` are inclusive."""
     metadata = {'description': description, 'low': low, 'high': high, 'choices': choices}
     if isinstance(default, list):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def declare(node: Node, kind: type[T]) -> T:
+def declare[T](node: Node, kind: type[T]) -> T:
     """Declare the fields of `kind` on `node` as read-only parameters and return their values.
 
     Raises UserError for a wrong type, a value out of range, or a name that `kind` does not have.

@@ -1,6 +1,7 @@
 """The last measurements of one quantity, and their percentiles."""
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,6 +17,9 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(list(self._values))
 
     def percentile(self, q: float) -> float:
         """Return the q-th percentile (0 to 100), or NaN of no values."""

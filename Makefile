@@ -1,0 +1,53 @@
+# make demo: everything, from a bare machine to a moving arm. make test: everything, checked.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+ENVIRONMENT := source tools/environment.sh
+SOURCES := $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
+CHECKPOINT := checkpoints/tiny_smolvla
+
+.PHONY: help demo test lint bench build setup lock clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: build $(CHECKPOINT)/.made ## Two rollouts in simulation, and a summary; ARGS="num_rollouts:=10"
+	./so101 demo checkpoint:=$(CHECKPOINT) $(ARGS)
+
+test: build lint ## Every test; PYTEST_ARGS="-k name"
+	$(ENVIRONMENT) && python -m pytest $(PYTEST_ARGS)
+
+lint: build ## Style, types, package manifests
+	$(ENVIRONMENT) && ruff check . && ruff format --check .
+	$(ENVIRONMENT) && mypy $(wildcard src/*/so101_*) bench
+
+bench: build ## Measure beside a baseline; NAME=images, all of them without NAME
+	$(ENVIRONMENT) && for file in bench/$(or $(NAME),*).py; do python $$file || exit 1; done
+
+build: install/.built ## Python environment and colcon workspace
+
+setup: .venv/.ready ## Python environment and Debian packages only
+
+.venv/.ready: requirements.lock tools/setup.sh
+	tools/setup.sh
+
+install/.built: .venv/.ready $(SOURCES)
+	$(ENVIRONMENT) && env -u PYTHONDONTWRITEBYTECODE \
+	    python -m colcon --log-level error build --base-paths src \
+	    --event-handlers console_cohesion- status-
+	touch $@
+
+$(CHECKPOINT)/.made: install/.built
+	@test -f $(CHECKPOINT)/config.json || { echo 'Making a tiny untrained SmolVLA checkpoint'; \
+	    $(ENVIRONMENT) && install/so101_policy/lib/so101_policy/make_tiny_smolvla \
+	    --out $(CHECKPOINT); }
+	@touch $@
+
+lock: .venv/.ready ## Resolve requirements.in into requirements.lock, with hashes
+	.venv/bin/uv pip compile --quiet --python .venv/bin/python --generate-hashes \
+	    --no-emit-index-url --no-annotate --no-header --upgrade requirements.in \
+	    --output-file requirements.lock
+
+clean: ## Remove what was built; keep .venv, recordings and checkpoints
+	rm -rf build install log

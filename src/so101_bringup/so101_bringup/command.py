@@ -1,0 +1,90 @@
+"""The so101 command: one name for everything a person runs."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from so101_bringup import demo, runner
+from so101_bringup.wiring import WIRINGS, Value, Wiring, environment
+from so101_node.error import UserError
+
+USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
+
+
+def main() -> None:
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except UserError as error:
+        print(f'so101: {error}', file=sys.stderr)
+        sys.exit(1)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command; return its exit code. Raises UserError."""
+    commands = _commands()
+    if not words or words[0] in ('-h', '--help', 'list'):
+        print(USAGE)
+        for name, (description, _) in commands.items():
+            print(f'  {name:8} {description}')
+        return 0
+    if words[0] not in commands:
+        raise UserError(f'unknown command {words[0]}; known: {", ".join(commands)}')
+    return commands[words[0]][1](words[1:])
+
+
+def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], int]]]:
+    runs = [(wiring, _run_graph(wiring)) for wiring in WIRINGS.values()]
+    runs.append((demo.WIRING, demo.main))
+    return {
+        wiring.name: (wiring.description, _with_arguments(wiring, run)) for wiring, run in runs
+    }
+
+
+def _with_arguments(
+    wiring: Wiring, run: Callable[[Mapping[str, Value]], int]
+) -> Callable[[Sequence[str]], int]:
+    def command(words: Sequence[str]) -> int:
+        if '--show-args' in words or '-s' in words:
+            print(show_arguments(wiring))
+            return 0
+        return run(wiring.values(parse(words)))
+
+    return command
+
+
+def _run_graph(wiring: Wiring) -> Callable[[Mapping[str, Value]], int]:
+    def run(values: Mapping[str, Value]) -> int:
+        outcome = runner.run(wiring.nodes(values), environment())
+        if outcome.failure:
+            print(f'so101 {wiring.name}: {outcome.failure}', file=sys.stderr)
+        return outcome.code
+
+    return run
+
+
+def parse(words: Sequence[str]) -> dict[str, str]:
+    """Return name -> text of `name:=text` words. Raises UserError for any other word."""
+    given = {}
+    for word in words:
+        name, separator, text = word.partition(':=')
+        if not separator or not name:
+            raise UserError(f'{word!r} is not of the form name:=value; {USAGE}')
+        given[name] = text
+    return given
+
+
+def show_arguments(wiring: Wiring) -> str:
+    """Return the arguments as `ros2 launch --show-args` shows them."""
+    lines = ["Arguments (pass arguments as '<name>:=<value>'):"]
+    for argument in wiring.arguments:
+        choices = f' Valid choices are: {list(argument.choices)}' if argument.choices else ''
+        lines += [
+            '',
+            f"    '{argument.name}':",
+            f'        {argument.description}{choices}',
+            f"        (default: '{argument.default_text}')",
+        ]
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,148 @@
+"""`so101 demo`: rollouts in simulation, and a summary of figures that says whether all is well."""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from so101_bringup import figures, runner
+from so101_bringup.contact_sheet import write_contact_sheet
+from so101_bringup.episode_figures import EpisodeFigures, measure
+from so101_bringup.figures import Figure, at_least, at_most, exactly
+from so101_bringup.health_log import HealthLog
+from so101_bringup.wiring import INFER, NodeSpec, Value, Wiring, environment
+from so101_node.error import UserError
+
+FOLDER = Path('build') / 'demo'
+
+_DEFAULTS: dict[str, Value] = {
+    'checkpoint': 'checkpoints/tiny_smolvla',
+    'sim': True,
+    'num_rollouts': 2,
+    'recordings': str(FOLDER / 'recordings'),
+}
+WIRING = Wiring(
+    'demo',
+    'Two rollouts in simulation, measured: build/demo/summary.json.',
+    tuple(
+        dataclasses.replace(argument, default=_DEFAULTS.get(argument.name, argument.default))
+        for argument in INFER.arguments
+    ),
+    INFER.nodes,
+)
+
+
+def main(values: Mapping[str, Value]) -> int:
+    """Run the demo with these arguments; return its exit code. Raises UserError."""
+    if not values['record']:
+        raise UserError('record:=false: the demo measures its bags, so it needs record:=true')
+    started = time.time_ns()
+    os.environ.update(environment())
+    recordings = Path(str(values['recordings']))
+    before = set(recordings.glob('*'))
+    nodes = WIRING.nodes(values)
+    with HealthLog() as health:
+        outcome = runner.run(nodes, environment())
+    if outcome.signal:
+        print(f'so101 demo: {outcome.failure}', file=sys.stderr)
+        return outcome.code
+    folders = sorted(
+        folder for folder in set(recordings.glob('*')) - before if not folder.name.startswith('.')
+    )
+    episodes = [measure(folder) for folder in folders]
+    moved = health.first_reference_change
+    first_motion = np.nan if moved is None else (moved - started) * 1e-9
+    found = summarise(nodes, values, outcome, health.last, episodes, first_motion)
+    trained = health.last.get('policy/inference', {}).get('trained') == 'True'
+    notes = [] if trained else ['The policy is untrained: it moves the arm, not the cube.']
+    figures.show('SO-101 demo', found)
+    for note in notes:
+        print(note)
+    for folder in folders:
+        print(f'{folder}  {write_contact_sheet(folder, FOLDER / f"{folder.name}.png")}')
+    wrong = figures.failed(found)
+    if outcome.failure:
+        notes.append(outcome.failure)
+    figures.write(FOLDER / 'summary.json', 'demo', found, notes=notes)
+    print(f'Figures: {FOLDER / "summary.json"}')
+    if outcome.failure:
+        print(f'so101 demo: {outcome.failure}', file=sys.stderr)
+    if wrong:
+        names = ', '.join(figure.name for figure in wrong)
+        print(f'so101 demo: {len(wrong)} figures are wrong: {names}', file=sys.stderr)
+    return int(bool(wrong or outcome.failure))
+
+
+def summarise(
+    nodes: Sequence[NodeSpec],
+    values: Mapping[str, Value],
+    outcome: runner.Outcome,
+    health: Mapping[str, Mapping[str, str]],
+    episodes: Sequence[EpisodeFigures],
+    first_motion: float,
+) -> list[Figure]:
+    """Return the demo's figures, from how the run ended, the last health and the bags."""
+
+    def said(status: str, key: str) -> float:
+        try:
+            return float(health[status][key])
+        except (KeyError, ValueError):
+            return float('nan')
+
+    def worst(name: str, pick: Callable[[list[float]], float] = max) -> float:
+        return pick([getattr(episode, name) for episode in episodes]) if episodes else np.nan
+
+    alive = sum(code == 0 for code in outcome.codes.values())
+    cameras = sorted(episodes[0].camera_rates) if episodes else []
+    chunks = sum(episode.trajectories for episode in episodes)
+    reached = sum(episode.trajectories_reached for episode in episodes)
+    miscounted = [text for episode in episodes for text in episode.miscounted]
+    must = {'required': True}
+    found = [
+        exactly('rollouts_recorded', len(episodes), float(values['num_rollouts']), '', **must),
+        exactly('nodes_that_ended_well', alive, len(nodes), '', **must),
+        at_most('start_to_first_motion', first_motion, 30, 's'),
+    ]
+    for camera in ('wrist', 'overhead'):
+        found.append(
+            exactly(
+                f'{camera}_raw_images_lost',
+                said('policy/observation', f'{camera}_lost'),
+                0,
+                '',
+                **must,
+            )
+        )
+        latency = said('policy/observation', f'{camera}_latency_p50_ms')
+        found.append(at_most(f'{camera}_raw_latency_p50', latency, 3, 'ms'))
+    for camera in cameras:
+        rate = min(episode.camera_rates[camera] for episode in episodes)
+        found.append(at_least(f'{camera.split("_")[0]}_rate', rate, 29.5, 'Hz'))
+    period = worst('joint_states_period_p99') * 1e3
+    found += [
+        at_least('simulation_real_time_factor', said('sim/world', 'real_time_factor'), 0.95, ''),
+        at_least('joint_states_rate', worst('joint_states_rate', min), 100, 'Hz'),
+        at_most('joint_states_period_p99', period, 15, 'ms'),
+        at_least('trajectories', chunks, 1, '', **must),
+        exactly('trajectories_not_reaching_the_servos', chunks - reached, 0, '', **must),
+        exactly(
+            'trajectories_rejected', said('driver/arm', 'trajectories_rejected'), 0, '', **must
+        ),
+        at_least('arm_travel', np.rad2deg(worst('travel', min)), 5, 'deg', **must),
+        at_most('tracking_error_rms', np.rad2deg(worst('tracking_rms')), 5, 'deg', **must),
+        Figure('tracking_error_max', float(np.rad2deg(worst('tracking_max'))), 'deg'),
+    ]
+    for name in ('observation_to_command', 'inference'):
+        for part in ('p50', 'p95'):
+            value = said('policy/inference', f'{name}_{part}_ms')
+            found.append(Figure(f'{name}_{part}', value, 'ms'))
+    found.append(
+        exactly(
+            'bag_topics_miscounted', len(miscounted), 0, '', reason='; '.join(miscounted), **must
+        )
+    )
+    return found

@@ -1,0 +1,148 @@
+"""What one recorded episode says about how the system ran: rates, motion, commands, counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+
+from so101_episodes.episode import Episode, TopicCount
+
+# A command counts as having reached the servos when the reference came this close to one of its
+# points, at that point's time (radians). The reference is sampled every 5 ms; the policy's
+# untrained noise moves at up to 1 rad/s.
+REACHED = np.deg2rad(1.0)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EpisodeFigures:
+    """Angles in radians, times in seconds."""
+
+    joint_states_rate: float
+    joint_states_period_p99: float
+    camera_rates: dict[str, float]
+    tracking_rms: float  # measured against reference, all joints
+    tracking_max: float
+    travel: float  # largest range of a joint's measured position
+    trajectories: int
+    trajectories_reached: int  # of these, how many the reference went through
+    miscounted: list[str]  # topics whose bag does not hold what was published
+
+
+def measure(folder: Path) -> EpisodeFigures:
+    """Read an episode's bag. Raises UserError or rosbags' ReaderError for a broken one."""
+    episode = Episode.load(folder)
+    typestore = get_typestore(Stores.ROS2_JAZZY)
+    messages: dict[str, list[tuple[int, Any]]] = {}
+    counts: dict[str, int] = {}
+    wanted = ('joint_states', 'arm_controller/reference', 'arm_controller/joint_trajectory')
+    with Reader(folder) as reader:
+        for connection, received, data in reader.messages():
+            topic = connection.topic.lstrip('/')
+            counts[topic] = counts.get(topic, 0) + 1
+            if topic in wanted or topic.endswith('camera_info') or topic == 'diagnostics':
+                message = typestore.deserialize_cdr(data, connection.msgtype)
+                messages.setdefault(topic, []).append((received, message))
+    states = _joint_series(messages.get('joint_states', []))
+    reference = _joint_series(messages.get('arm_controller/reference', []))
+    trajectories = messages.get('arm_controller/joint_trajectory', [])
+    error = _tracking_error(states, reference)
+    periods = np.diff(states[0])
+    return EpisodeFigures(
+        joint_states_rate=_rate(states[0]),
+        joint_states_period_p99=float(np.percentile(periods, 99)) if len(periods) else np.nan,
+        camera_rates={
+            topic.removesuffix('/camera_info'): _rate(np.array([_stamp(m) for _, m in series]))
+            for topic, series in messages.items()
+            if topic.endswith('camera_info')
+        },
+        tracking_rms=float(np.sqrt(np.mean(error**2))) if error.size else np.nan,
+        tracking_max=float(np.max(np.abs(error))) if error.size else np.nan,
+        travel=float(np.ptp(states[1], axis=0).max()) if len(states[1]) else 0.0,
+        trajectories=len(trajectories),
+        trajectories_reached=_reached(trajectories, reference),
+        miscounted=_miscounted(episode.topics, counts) + _gaps(messages.get('diagnostics', [])),
+    )
+
+
+def _stamp(message: Any) -> float:
+    stamp = message.header.stamp
+    return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def _rate(stamps: Array) -> float:
+    return (len(stamps) - 1) / float(stamps[-1] - stamps[0]) if len(stamps) > 1 else 0.0
+
+
+def _joint_series(messages: list[tuple[int, Any]]) -> tuple[Array, Array]:
+    """Return stamps (n,) and positions (n, 6)."""
+    stamps = np.array([_stamp(message) for _, message in messages])
+    positions = np.array([message.position for _, message in messages]).reshape(len(stamps), -1)
+    return stamps, positions
+
+
+def _at(series: tuple[Array, Array], times: Array) -> Array:
+    """Return the series interpolated at `times`, shape (len(times), 6)."""
+    stamps, positions = series
+    return np.stack([np.interp(times, stamps, column) for column in positions.T], axis=1)
+
+
+def _tracking_error(states: tuple[Array, Array], reference: tuple[Array, Array]) -> Array:
+    if len(reference[0]) < 2 or not len(states[0]):
+        return np.empty(0)
+    inside = (states[0] >= reference[0][0]) & (states[0] <= reference[0][-1])
+    return states[1][inside] - _at(reference, states[0][inside])
+
+
+def _reached(trajectories: list[tuple[int, Any]], reference: tuple[Array, Array]) -> int:
+    """Count the trajectories that the reference went through, until the next one took over."""
+    if len(reference[0]) < 2:
+        return 0
+    ends = [received * 1e-9 for received, _ in trajectories[1:]] + [float(reference[0][-1])]
+    count = 0
+    for (received, message), end in zip(trajectories, ends, strict=True):
+        times = np.array(
+            [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points]
+        )
+        times += _stamp(message)
+        points = np.array([point.positions for point in message.points])
+        ahead = (times > received * 1e-9) & (times <= end)
+        if not ahead.any():
+            # Replaced, or the episode ended, before its first point was due: nothing to see.
+            count += 1
+            continue
+        distance = np.abs(_at(reference, times[ahead]) - points[ahead]).max(axis=1)
+        count += bool(distance.min() <= REACHED)
+    return count
+
+
+def _miscounted(topics: Mapping[str, TopicCount], counts: dict[str, int]) -> list[str]:
+    wrong = []
+    for name, topic in topics.items():
+        in_bag = counts.get(name.lstrip('/'), 0)
+        if in_bag != topic.messages or topic.lost:
+            wrong.append(
+                f'{name}: {in_bag} in the bag, {topic.messages} recorded, {topic.lost} lost'
+            )
+    return wrong
+
+
+def _gaps(diagnostics: list[tuple[int, Any]]) -> list[str]:
+    """Name the statuses whose running numbers have a gap."""
+    numbers: dict[str, list[int]] = {}
+    for _, message in diagnostics:
+        for status in message.status:
+            for pair in status.values:
+                if pair.key == 'sequence':
+                    numbers.setdefault(status.name, []).append(int(pair.value))
+    return [
+        f'/diagnostics {name}: a gap'
+        for name, found in numbers.items()
+        if found != list(range(found[0], found[0] + len(found)))
+    ]

@@ -1,0 +1,79 @@
+"""A wiring as a launch description, for `ros2 launch`."""
+
+import sys
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+from so101_bringup.wiring import NodeSpec, Wiring, environment
+from so101_node.error import UserError
+
+
+def launch_description(wiring: Wiring) -> LaunchDescription:
+    """Return the description of a wiring: its arguments, its environment, its nodes.
+
+    When a node fails, all are stopped and `ros2 launch` exits with code 1; when the one that ends
+    the graph has ended, all are stopped and it exits with code 0.
+    """
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(
+                    argument.name,
+                    default_value=argument.default_text,
+                    description=argument.description,
+                    choices=list(argument.choices) or None,
+                )
+                for argument in wiring.arguments
+            ),
+            *(SetEnvironmentVariable(name, text) for name, text in environment().items()),
+            OpaqueFunction(function=_nodes, args=[wiring]),
+        ]
+    )
+
+
+def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler | Node]:
+    given = {
+        argument.name: context.launch_configurations[argument.name]
+        for argument in wiring.arguments
+    }
+    # The launch system takes unknown arguments without a word. Only the command line is checked,
+    # and only where it names this file: a file that includes it has arguments of its own.
+    if any(Path(word).name == f'{wiring.name}.launch.py' for word in sys.argv):
+        given |= dict(word.split(':=', 1) for word in context.argv if ':=' in word)
+    actions: list[RegisterEventHandler | Node] = []
+    for spec in wiring.nodes(wiring.values(given)):
+        node = Node(
+            package=spec.package,
+            executable=spec.executable,
+            name=spec.name,
+            parameters=[dict(spec.parameters)],
+            output='screen',
+        )
+        actions += [
+            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_ended(spec))),
+            node,
+        ]
+    return actions
+
+
+def _ended(spec: NodeSpec):  # type: ignore[no-untyped-def]
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+        if context.is_shutdown:
+            return []
+        if spec.ends_graph and event.returncode == 0:
+            return [Shutdown(reason=f'{spec.name} is done')]
+        # An exception is the one way to have `ros2 launch` exit with a code other than 0.
+        raise UserError(f'{spec.name} ended with code {event.returncode}; its last line says why')
+
+    return on_exit

@@ -1,0 +1,156 @@
+"""Runs a wiring's nodes where there is no launch system: starts, watches, stops them together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+from so101_bringup.wiring import NodeSpec, Value
+from so101_node.error import UserError
+
+# A node has this long to close what it holds: the driver's torque, the recorder's bag.
+STOP_TIMEOUT = 15.0
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `failure` is '' when the last node ended it as it should."""
+
+    failure: str = ''
+    signal: int = 0
+    codes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def code(self) -> int:
+        """The exit code of the run, as a shell would give it."""
+        return 128 + self.signal if self.signal else int(bool(self.failure))
+
+
+def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
+    """Run nodes until the one that ends the graph ends, one fails, or a signal comes.
+
+    Their output is passed on with their name before each line. No process is left when it returns.
+    Raises UserError when an executable is missing.
+    """
+    commands = {node.name: command(node) for node in nodes}
+    events: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    before = {
+        number: signal.signal(number, lambda number, _: events.put(('', number)))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    processes: dict[str, _Process] = {}
+    outcome = Outcome()
+    try:
+        for node in nodes:
+            processes[node.name] = _Process(
+                node.name, commands[node.name], {**os.environ, **environment}, events
+            )
+        name, number = events.get()
+        ending = {node.name for node in nodes if node.ends_graph}
+        if not name:
+            outcome.signal = number
+            outcome.failure = f'stopped by {signal.Signals(number).name}'
+        elif number or name not in ending:
+            said = processes[name].last_line
+            outcome.failure = said if said.startswith(f'{name}:') else f'{name} ended: {said}'
+    finally:
+        outcome.codes = _stop(processes)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    bad = {name: code for name, code in outcome.codes.items() if code}
+    if bad and not outcome.failure:
+        outcome.failure = 'did not stop cleanly: ' + ', '.join(
+            f'{name} ({code})' for name, code in bad.items()
+        )
+    return outcome
+
+
+def command(node: NodeSpec) -> list[str]:
+    """Return the command line of a node. Raises UserError when it is not installed."""
+    try:
+        prefix = Path(get_package_prefix(node.package))
+    except PackageNotFoundError:
+        raise UserError(f'package {node.package} is not installed; build the workspace') from None
+    executable = prefix / 'lib' / node.package / node.executable
+    if not executable.is_file():
+        raise UserError(f'{executable} does not exist; build the workspace')
+    line = [str(executable), '--ros-args', '--remap', f'__node:={node.name}']
+    for name, value in node.parameters.items():
+        line += ['--param', f'{name}:={parameter_text(value)}']
+    return line
+
+
+def parameter_text(value: Value) -> str:
+    """Return a parameter value as YAML that keeps its type: JSON is YAML."""
+    return json.dumps(value)
+
+
+class _Process:
+    """A child whose output is passed on and whose end is put on a queue."""
+
+    def __init__(
+        self,
+        name: str,
+        line: list[str],
+        environment: Mapping[str, str],
+        events: 'SimpleQueue[tuple[str, int]]',
+    ) -> None:
+        self.name = name
+        self.last_line = ''
+        # A session of its own: Ctrl-C in the terminal reaches the runner alone, which then stops
+        # the nodes in order, once.
+        self.child = subprocess.Popen(
+            line,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+            start_new_session=True,
+        )
+        assert self.child.stdout is not None
+        self._reader = threading.Thread(
+            target=self._pass_on, args=(self.child.stdout, events), daemon=True
+        )
+        self._reader.start()
+
+    def _pass_on(self, output: IO[str], events: 'SimpleQueue[tuple[str, int]]') -> None:
+        for line in output:
+            line = line.rstrip()
+            if line:
+                self.last_line = line
+                text = line if line.startswith(f'{self.name}:') else f'{self.name}: {line}'
+                print(text, flush=True)
+        code = self.child.wait()
+        self.last_line = self.last_line or f'exit code {code}'
+        events.put((self.name, code))
+
+    def finish(self, deadline: float) -> int:
+        """Wait for the end until the deadline (monotonic seconds), then kill the whole session."""
+        try:
+            code = self.child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            print(f'{self.name}: did not stop in {STOP_TIMEOUT:.0f} s; killed', file=sys.stderr)
+            os.killpg(self.child.pid, signal.SIGKILL)
+            code = self.child.wait()
+        self._reader.join(1.0)
+        return code
+
+
+def _stop(processes: Mapping[str, _Process]) -> dict[str, int]:
+    for process in processes.values():
+        if process.child.poll() is None:
+            process.child.terminate()
+    deadline = time.monotonic() + STOP_TIMEOUT
+    return {name: process.finish(deadline) for name, process in processes.items()}

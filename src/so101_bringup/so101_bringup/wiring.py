@@ -1,0 +1,174 @@
+"""Which nodes run, with which parameters, and which arguments there are: said once.
+
+`launch/infer.launch.py` and the `so101` command both read it. Standard library only: on a robot PC
+the launch system imports this with the system's Python, without the suite's environment.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+
+from so101_node.error import UserError
+from so101_node.lifetime import END_WITH_PARENT
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument; its text is converted to the type of `default`."""
+
+    name: str
+    default: Value
+    description: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def default_text(self) -> str:
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    def value(self, text: str) -> Value:
+        """Convert and check what the user wrote. Raises UserError."""
+        if isinstance(self.default, bool):
+            if text.lower() not in ('true', 'false'):
+                raise UserError(f'{self.name}:={text}: expected true or false')
+            return text.lower() == 'true'
+        try:
+            value = type(self.default)(text)
+        except ValueError:
+            kind = 'a whole number' if isinstance(self.default, int) else 'a number'
+            raise UserError(f'{self.name}:={text}: expected {kind}') from None
+        if self.choices and text not in self.choices:
+            raise UserError(f'{self.name}:={text}: expected one of {", ".join(self.choices)}')
+        return value
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process. The end of the node with `ends_graph` ends all the others."""
+
+    package: str
+    executable: str
+    name: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    ends_graph: bool = False
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Arguments, and the nodes that they lead to."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+    nodes: Callable[[Mapping[str, Value]], list[NodeSpec]]
+
+    def values(self, given: Mapping[str, str]) -> dict[str, Value]:
+        """Return the value of every argument. Raises UserError for an unknown or wrong one."""
+        unknown = set(given) - {argument.name for argument in self.arguments}
+        if unknown:
+            known = ', '.join(argument.name for argument in self.arguments)
+            raise UserError(f'unknown argument {", ".join(sorted(unknown))}; known: {known}')
+        return {
+            argument.name: argument.value(given.get(argument.name, argument.default_text))
+            for argument in self.arguments
+        }
+
+
+def environment() -> dict[str, str]:
+    """Return what the nodes that this process starts need in their environment."""
+    return {
+        'FASTRTPS_DEFAULT_PROFILES_FILE': str(_share('so101_node') / 'config' / 'fastdds.xml'),
+        END_WITH_PARENT: str(os.getpid()),
+    }
+
+
+def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
+    from so101_policy.checkpoint import read_checkpoint
+
+    # Before any process starts: what is wrong with a checkpoint is known within milliseconds.
+    checkpoint = str(read_checkpoint(Path(str(values['checkpoint']))).path)
+    sim = bool(values['sim'])
+    port, calibration = str(values['port']), str(values['calibration'])
+    nodes = []
+    if sim:
+        port = str(values['sim_port'])
+        calibration = str(_share('so101_sim') / 'config' / 'calibration.json')
+        nodes += [
+            NodeSpec(
+                'so101_sim',
+                'world',
+                'sim_world',
+                {'port': port, 'calibration': calibration, 'seed': values['seed']},
+            ),
+            NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
+        ]
+    nodes += [
+        NodeSpec(
+            'so101_driver',
+            'driver',
+            'driver',
+            # A simulated arm has its port once its world is built.
+            {'port': port, 'calibration': calibration, 'port_timeout': 60.0 if sim else 2.0},
+        ),
+        NodeSpec('so101_policy', 'policy', 'policy', {'checkpoint': checkpoint}),
+    ]
+    if values['record']:
+        nodes.append(
+            NodeSpec(
+                'so101_episodes',
+                'recorder',
+                'recorder',
+                {'directory': str(values['recordings']), 'checkpoint': checkpoint},
+            )
+        )
+    nodes.append(
+        NodeSpec(
+            'so101_episodes',
+            'rollout',
+            'rollout',
+            {
+                **{name: values[name] for name in ('num_rollouts', 'episode_time', 'task')},
+                **{name: values[name] for name in ('direct_reset', 'record', 'sim')},
+            },
+            ends_graph=True,
+        )
+    )
+    return nodes
+
+
+def _share(package: str) -> Path:
+    return Path(get_package_share_directory(package))
+
+
+INFER = Wiring(
+    'infer',
+    'Roll out a policy: home, run, home, as often as asked; one bag per rollout.',
+    (
+        Argument(
+            'checkpoint',
+            'outputs/train/checkpoints/last/pretrained_model',
+            'LeRobot policy checkpoint folder (SmolVLA, ACT ...)',
+        ),
+        Argument('task', 'Pick up the cube and place it in the bowl', 'what the policy is told'),
+        Argument('num_rollouts', 1, 'how many rollouts'),
+        Argument('episode_time', 10.0, 'seconds of each rollout'),
+        Argument(
+            'direct_reset', False, 'go straight to the home pose instead of by the zero pose'
+        ),
+        Argument('record', True, 'record one bag per rollout'),
+        Argument('recordings', 'recordings', 'folder of the bags'),
+        Argument('port', '/dev/ttyACM0', 'serial port of the arm'),
+        Argument('calibration', '', "LeRobot's calibration file of the arm"),
+        Argument('sim', False, 'simulated arm and cameras instead of real ones'),
+        Argument('sim_port', '/tmp/so101_sim/follower', 'where the simulated arm has its port'),
+        Argument('seed', 1, 'of the cube positions in simulation'),
+    ),
+    _infer_nodes,
+)
+
+# What `so101 NAME` and `ros2 launch so101_bringup NAME.launch.py` run.
+WIRINGS = {wiring.name: wiring for wiring in (INFER,)}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Makes .venv from requirements.lock, and installs the Debian packages that rendering needs.
+# Runs as often as you like; does only what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"
+    else fail "cannot install Debian packages without root or sudo; run as root: $*"; fi
+}
+
+install_debian_packages() {
+    command -v apt-get >/dev/null || fail "please install with your package manager: $*"
+    say "Installing Debian packages: $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# Python 3.12 may stand only in a version manager's folder.
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3.12 /usr/bin/python3.12 \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.12*/bin/python3.12 \
+        "$HOME"/.local/share/uv/python/cpython-3.12*/bin/python3.12 \
+        "$HOME"/.asdf/installs/python/3.12*/bin/python3.12; do
+        if [ -n "$candidate" ] && "$candidate" -c \
+            'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+[ "$(uname -m)" = x86_64 ] || fail "the ROS 2 wheels exist for x86_64 only; this is $(uname -m)"
+
+if [ ! -x .venv/bin/python ]; then
+    python=$(find_python)
+    if [ -z "$python" ] && apt-cache show python3.12-venv >/dev/null 2>&1; then
+        install_debian_packages python3.12 python3.12-venv
+        python=$(find_python)
+    fi
+    [ -n "$python" ] || fail "no Python 3.12 found; install it (pyenv install 3.12, or uv python \
+install 3.12), or name it: make PYTHON=/path/to/python3.12"
+    "$python" -c 'import ensurepip' 2>/dev/null || install_debian_packages python3.12-venv
+    say "Creating .venv with $python"
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+
+if [ ! -x .venv/bin/uv ]; then
+    # The installer itself comes from the lock file, too.
+    sed -n '/^uv==/,/[^\\]$/p' requirements.lock > .venv/uv.lock
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+        --require-hashes --requirement .venv/uv.lock
+fi
+
+say 'Installing Python packages (5.6 GB on disk; torch brings CUDA along)'
+# Byte code now, once: without it every start would compile LeRobot's imports for seconds. Not
+# `sync`: the ROS wheels carry metadata of a second name, which it would take for strangers.
+.venv/bin/uv pip install --python .venv/bin/python --require-hashes \
+    --compile-bytecode --requirement requirements.lock
+
+for library in libEGL.so.1 libEGL_mesa.so.0; do
+    if ! ldconfig -p | grep -q "$library"; then
+        install_debian_packages libegl1 libegl-mesa0 libgl1-mesa-dri
+        break
+    fi
+done
+
+touch .venv/.ready
