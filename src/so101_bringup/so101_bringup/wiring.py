@@ -87,10 +87,10 @@ def environment() -> dict[str, str]:
 
 
 def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
-    from so101_policy.checkpoint import read_checkpoint
+    from so101_policy import checkpoint as policy_checkpoint
 
     # Before any process starts: what is wrong with a checkpoint is known within milliseconds.
-    checkpoint = str(read_checkpoint(Path(str(values['checkpoint']))).path)
+    checkpoint = str(policy_checkpoint.read(Path(str(values['checkpoint']))).path)
     sim = bool(values['sim'])
     port, calibration = str(values['port']), str(values['calibration'])
     nodes = []
