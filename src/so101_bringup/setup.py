@@ -21,7 +21,7 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
-            'so101 = so101_bringup.command:main',
+            'so101 = so101_bringup.__main__:main',
         ],
     },
 )

@@ -84,7 +84,3 @@ def show_arguments(wiring: Wiring) -> str:
             f"        (default: '{argument.default_text}')",
         ]
     return '\n'.join(lines)
-
-
-if __name__ == '__main__':
-    main()

@@ -13,6 +13,7 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 from so101_bringup.wiring import NodeSpec, Wiring, environment
@@ -57,7 +58,13 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
             package=spec.package,
             executable=spec.executable,
             name=spec.name,
-            parameters=[dict(spec.parameters)],
+            # With its type said: text that looks like a number stays text.
+            parameters=[
+                {
+                    name: ParameterValue(value, value_type=type(value))
+                    for name, value in spec.parameters.items()
+                }
+            ],
             output='screen',
         )
         actions += [

@@ -44,9 +44,7 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_node_that_fails_ends_the_launch_with_code_1(checkpoint: Path, tmp_path: Path) -> None:
-    ended = launch(
-        f'checkpoint:={checkpoint}', f'port:={tmp_path}/nothing', 'calibration:=', 'record:=false'
-    )
+    ended = launch(f'checkpoint:={checkpoint}', f'port:={tmp_path}/nothing', 'record:=false')
     assert ended.returncode == 1
     assert 'driver ended with code 1' in ended.stdout
 
