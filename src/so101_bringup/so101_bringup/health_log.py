@@ -30,7 +30,8 @@ class HealthLog:
         self._first: np.ndarray | None = None
 
     def __enter__(self) -> 'HealthLog':
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # No arguments: those of the command are not ROS's.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node('demo')
         self._node.subscribe(DIAGNOSTICS, self._on_diagnostics)
         self._reference = self._node.subscribe(REFERENCE, self._on_reference)

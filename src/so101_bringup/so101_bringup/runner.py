@@ -21,6 +21,9 @@ from so101_node.error import UserError
 # A node has this long to close what it holds: the driver's torque, the recorder's bag.
 STOP_TIMEOUT = 15.0
 
+# The runner puts the node's name before each line; the time stands in the log files.
+_LOG = {'RCUTILS_CONSOLE_OUTPUT_FORMAT': '[{severity}] {message}'}
+
 
 @dataclass
 class Outcome:
@@ -49,11 +52,12 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     processes: dict[str, _Process] = {}
+    print(f'Starting {", ".join(commands)}; Ctrl-C stops them all', flush=True)
     outcome = Outcome()
     try:
         for node in nodes:
             processes[node.name] = _Process(
-                node.name, commands[node.name], {**os.environ, **environment}, events
+                node.name, commands[node.name], {**_LOG, **os.environ, **environment}, events
             )
         name, number = events.get()
         ending = {node.name for node in nodes if node.ends_graph}

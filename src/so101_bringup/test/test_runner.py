@@ -106,6 +106,7 @@ def test_a_signal_stops_the_nodes_and_is_the_exit_code(
     )
     process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    assert process.stdout.readline().startswith('Starting worker')
     assert process.stdout.readline() == 'worker: ready\n'
     process.send_signal(number)
     assert process.wait(timeout=20) == 128 + number
