@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,10 +139,12 @@ class _Process:
         self.last_line = self.last_line or f'exit code {code}'
         events.put((self.name, code))
 
-    def finish(self, deadline: float) -> int:
-        """Wait for the end until the deadline (monotonic seconds), then kill the whole session."""
+    def stop(self) -> int:
+        """Ask the process to end, kill its whole session if it does not; return its exit code."""
+        if self.child.poll() is None:
+            self.child.terminate()
         try:
-            code = self.child.wait(max(0.0, deadline - time.monotonic()))
+            code = self.child.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             print(f'{self.name}: did not stop in {STOP_TIMEOUT:.0f} s; killed', file=sys.stderr)
             os.killpg(self.child.pid, signal.SIGKILL)
@@ -152,9 +153,6 @@ class _Process:
         return code
 
 
-def _stop(processes: Mapping[str, _Process]) -> dict[str, int]:
-    for process in processes.values():
-        if process.child.poll() is None:
-            process.child.terminate()
-    deadline = time.monotonic() + STOP_TIMEOUT
-    return {name: process.finish(deadline) for name, process in processes.items()}
+def _stop(processes: dict[str, _Process]) -> dict[str, int]:
+    """Stop in the reverse order of the start: the driver before the simulated arm it lets go of."""
+    return {name: process.stop() for name, process in reversed(processes.items())}

@@ -1,0 +1,246 @@
+"""The bus thread on six servos: torque on with care, off always, and back after a silence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from so101_description.joints import JOINTS
+from so101_driver.arm import Arm, State
+from so101_driver.calibration import Calibration
+from so101_driver.control_loop import ControlLoop
+from so101_driver.registers import (
+    ACCELERATION,
+    GOAL_POSITION,
+    GOAL_SPEED,
+    HOMING_OFFSET,
+    MODEL,
+    PRESENT_POSITION,
+    STATUS,
+    TORQUE_ENABLE,
+)
+from so101_node.error import UserError
+
+if TYPE_CHECKING:
+    from conftest import FakeBus
+
+TIMEOUT = 5.0
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.002)
+
+
+class Driver:
+    """A running loop, and what it reported."""
+
+    def __init__(self, calibration: Calibration, path: str) -> None:
+        self.arm = Arm(calibration, max_velocity=3.0)
+        self.references: list[tuple[int, np.ndarray]] = []
+        self.answers: list[int] = []
+        self.loop = ControlLoop(
+            self.arm,
+            path,
+            200.0,
+            lambda answered, states: self.answers.append(answered),
+            lambda written, reference, velocity: self.references.append((written, reference)),
+        )
+        self._pool = ThreadPoolExecutor(1)
+        self.ended: Future[None] = self._pool.submit(self.loop.run, 0.1)
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self.ended.result(TIMEOUT)
+
+
+@pytest.fixture
+def driver(calibration: Calibration, servo_bus: FakeBus) -> Iterator[Driver]:
+    driver = Driver(calibration, servo_bus.path)
+    yield driver
+    driver.loop.stop()
+    driver.ended.exception(TIMEOUT)
+
+
+def test_torque_comes_on_at_the_present_positions_and_goes_off(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    for servo in servo_bus.tables:
+        servo_bus.set(servo, PRESENT_POSITION, 1500 + servo)
+        servo_bus.set(servo, GOAL_POSITION, 100)
+        servo_bus.set(servo, ACCELERATION, 50)
+        servo_bus.set(servo, GOAL_SPEED, 300)
+    servo_bus.goals_while_limp = 0
+    driver.loop.set_torque(True)
+    assert servo_bus.torque() == [1] * 6
+    wait(lambda: len(driver.references) > 3)
+    for servo in servo_bus.tables:
+        assert servo_bus.get(servo, PRESENT_POSITION) == 1500 + servo
+        assert servo_bus.get(servo, ACCELERATION) == servo_bus.get(servo, GOAL_SPEED) == 0
+    driver.loop.set_torque(False)
+    assert servo_bus.torque() == [0] * 6
+    reported, cycles = len(driver.references), driver.loop.cycles
+    wait(lambda: driver.loop.cycles > cycles + 3)
+    assert len(driver.references) == reported
+    assert servo_bus.goals_while_limp == 0
+
+
+def test_torque_stays_off_outside_the_limits(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    servo_bus.set(2, PRESENT_POSITION, 3050)
+    with pytest.raises(UserError, match='shoulder_lift at 3050 of 1000 to 3000'):
+        driver.loop.set_torque(True)
+    assert servo_bus.torque() == [0] * 6
+    assert driver.arm.state == State.IDLE
+
+
+def test_torque_goes_off_again_when_one_servo_does_not_take_its_goal(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    write = servo_bus._write
+
+    def deaf(servo: int, address: int, data: bytes) -> None:
+        if servo != 4 or address != ACCELERATION.address:
+            write(servo, address, data)
+
+    servo_bus._write = deaf  # type: ignore[method-assign]
+    with pytest.raises(UserError, match='torque stays off: wrist_flex'):
+        driver.loop.set_torque(True)
+    assert servo_bus.torque() == [0] * 6
+
+
+def test_an_accepted_trajectory_moves_the_servos(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    point = SimpleNamespace(
+        time_from_start=SimpleNamespace(sec=0, nanosec=200_000_000),
+        positions=[0.1] * 6,
+        velocities=[],
+        accelerations=[],
+        effort=[],
+    )
+    stamp = SimpleNamespace(sec=0, nanosec=0)
+    message = SimpleNamespace(
+        header=SimpleNamespace(stamp=stamp), joint_names=JOINTS, points=[point]
+    )
+    driver.loop.command(lambda arm: arm.accept(message, time.time_ns()))
+    wait(lambda: driver.arm.state == State.HOLDING)
+    assert driver.arm.started == 1
+    assert driver.arm.reference == pytest.approx(np.full(6, 0.1))
+    assert servo_bus.get(1, PRESENT_POSITION) == round(2000 + np.rad2deg(0.1) * 4095 / 360)
+
+
+def test_torque_goes_off_past_an_overloaded_and_a_silent_servo(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.set(2, STATUS, 32)
+    servo_bus.silent = {3}
+    with pytest.raises(UserError, match=r'still be on at elbow_flex \(id 3\), which'):
+        driver.stop()
+    assert servo_bus.torque() == [0, 0, 1, 0, 0, 0]
+
+
+def test_torque_goes_off_when_the_thread_fails(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    driver.arm.step = fail  # type: ignore[method-assign, assignment]
+    assert isinstance(driver.ended.exception(TIMEOUT), ZeroDivisionError)
+    assert servo_bus.torque() == [0] * 6
+
+
+def test_a_silent_bus_is_a_fault_and_the_arm_comes_back_limp(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.silent = set(servo_bus.tables)
+    wait(lambda: driver.arm.state == State.FAULT)
+    assert 'no answer from servo 1, 2, 3, 4, 5, 6' in driver.arm.fault
+    assert not driver.arm.connected
+    with pytest.raises(UserError, match='do not answer'):
+        driver.loop.set_torque(True)
+    servo_bus.silent = set()
+    wait(lambda: driver.arm.connected)
+    assert servo_bus.torque() == [0] * 6
+    driver.loop.command(Arm.clear_fault)
+    assert driver.arm.state == State.IDLE
+    driver.loop.set_torque(True)
+    assert driver.arm.state == State.HOLDING
+
+
+def test_one_lost_reply_is_no_fault(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.unheard = 3
+    wait(lambda: servo_bus.unheard == 0)
+    cycles = driver.loop.cycles
+    wait(lambda: driver.loop.cycles > cycles)
+    assert driver.arm.state == State.HOLDING
+    assert driver.loop.counters['timeouts'] > 0
+
+
+def test_servos_missing_at_the_start_are_named(
+    calibration: Calibration, servo_bus: FakeBus
+) -> None:
+    servo_bus.silent = {2, 6}
+    servo_bus.set(3, TORQUE_ENABLE, 1)
+    driver = Driver(calibration, servo_bus.path)
+    error = driver.ended.exception(TIMEOUT)
+    assert isinstance(error, UserError)
+    assert 'no answer from shoulder_lift (id 2), gripper (id 6)' in str(error)
+    assert servo_bus.torque() == [0] * 6
+
+
+def test_servos_that_an_earlier_driver_left_on_go_limp_at_the_start(
+    servo_bus: FakeBus, calibration: Calibration
+) -> None:
+    for servo in servo_bus.tables:
+        servo_bus.set(servo, TORQUE_ENABLE, 1)
+    driver = Driver(calibration, servo_bus.path)
+    wait(lambda: driver.arm.state == State.IDLE)
+    assert servo_bus.torque() == [0] * 6
+    driver.stop()
+
+
+def test_servos_calibrated_otherwise_are_refused_with_the_difference(
+    calibration: Calibration, servo_bus: FakeBus
+) -> None:
+    servo_bus.set(1, HOMING_OFFSET, 77)
+    servo_bus.set(5, MODEL, 1)
+    driver = Driver(calibration, servo_bus.path)
+    error = driver.ended.exception(TIMEOUT)
+    assert isinstance(error, UserError)
+    assert 'shoulder_pan homing offset is 77, not -20' in str(error)
+    assert 'wrist_roll model number is 1, not 777' in str(error)
+
+
+def test_an_absent_port_ends_the_loop(calibration: Calibration) -> None:
+    driver = Driver(calibration, '/dev/no_such_port')
+    assert isinstance(driver.ended.exception(TIMEOUT), UserError)
+
+
+def test_cycles_missed_are_skipped(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    servo_bus.held = []
+    wait(lambda: driver.loop.counters['timeouts'] >= 4)
+    servo_bus.release()
+    cycles = len(driver.answers)
+    wait(lambda: len(driver.answers) > cycles + 10)
+    gaps = np.diff(driver.answers[cycles + 1 : cycles + 10]) * 1e-9
+    assert np.median(gaps) > 0.004
