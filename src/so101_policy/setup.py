@@ -16,7 +16,7 @@ setup(
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='LeRobot policy checkpoints on ROS topics: observation, inference, chunk schedule.',
+    description='LeRobot policy checkpoints on ROS topics: observation, inference, schedule.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [

@@ -154,5 +154,5 @@ class _Process:
 
 
 def _stop(processes: dict[str, _Process]) -> dict[str, int]:
-    """Stop in the reverse order of the start: the driver before the simulated arm it lets go of."""
+    """Stop in the reverse order of the start: the driver before the simulated arm it holds."""
     return {name: process.stop() for name, process in reversed(processes.items())}

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -100,7 +101,7 @@ def run(make_node: Callable[[], Node]) -> None:
         if (error := stop.result()) is not None:
             raise error
     except UserError as error:
-        name = node.get_name() if node else make_node.__name__
+        name = node.get_name() if node else Path(sys.argv[0]).stem
         sys.exit(f'{name}: {error}')
     finally:
         executor.shutdown(timeout_sec=1.0)

@@ -1,0 +1,147 @@
+"""The inference process as its parent sees it: ask with an observation, poll the answer."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_description.joints import JOINTS
+from so101_node.error import UserError
+from so101_policy.checkpoint import Checkpoint
+from so101_policy.features import CAMERAS
+from so101_policy.frames import Frames
+from so101_policy.inference_process import MESSAGE_BYTES
+from so101_policy.observation import Observation
+
+
+@dataclass(frozen=True)
+class Warm:
+    """The process is ready to be asked, `seconds` after it started to load."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Actions of shape (T, 6) in dataset units, finite or not, computed in `seconds`."""
+
+    actions: NDArray[np.float64]
+    seconds: float
+
+
+class Inference:
+    """Owns the process. One observation at a time: `busy` from `ask` until its chunk is polled."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, threads: int, heard: Callable[[], None]
+    ) -> None:
+        """Start the process; `heard` is called from a thread whenever there is something to poll.
+
+        The process dies with the thread that calls this: call it from the main thread.
+        """
+        self.busy = False
+        self._heard = heard
+        self._frames = Frames()
+        self._answers: deque[bytes] = deque()
+        self._said = ''
+        # Messages keep their bounds, and the end of either process ends the other's reading.
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            handed = (theirs.fileno(), self._frames.descriptor)
+            self._process = subprocess.Popen(
+                [sys.executable, '-m', 'so101_policy.inference_process', *map(str, handed)],
+                pass_fds=handed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # LeRobot's chatter; warnings go to stderr
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # the terminal's Ctrl-C is for the parent alone
+            )
+        self._tell({'checkpoint': str(checkpoint.path), 'device': device, 'threads': threads})
+        assert self._process.stderr is not None
+        self._threads = [
+            threading.Thread(target=self._listen, name='inference', daemon=True),
+            threading.Thread(
+                target=self._pass_on, args=(self._process.stderr,), name='stderr', daemon=True
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, observation: Observation, task: str) -> None:
+        """Start the inference of one observation; the images are copied."""
+        assert not self.busy
+        self.busy = True
+        for pixels, camera in zip(self._frames.pixels, CAMERAS, strict=True):
+            pixels[:] = observation.images[camera]
+        self._tell({'state': observation.state.tolist(), 'task': task})
+
+    def reset(self) -> None:
+        """Have the policy forget its past, after the inference under way."""
+        self._tell({'reset': True})
+
+    def poll(self) -> Warm | Chunk | None:
+        """Return the next answer or None. Raises UserError when the process has ended."""
+        if not self._answers:
+            return None
+        text = self._answers.popleft()
+        if not text:
+            code = self._process.wait()
+            self._threads[1].join(timeout=1.0)
+            raise UserError(
+                f'the inference process ended (exit code {code})'
+                + (f', saying: {self._said}' if self._said else '; was it killed, out of memory?')
+            )
+        answer = json.loads(text)
+        if 'error' in answer:
+            raise UserError(answer['error'])
+        if 'warm' in answer:
+            return Warm(answer['warm'])
+        self.busy = False
+        actions = np.array(answer['actions'])
+        if actions.ndim != 2 or actions.shape[1] != len(JOINTS):
+            raise UserError(
+                f'the policy gave a chunk of shape {actions.shape}, expected (T, {len(JOINTS)})'
+            )
+        return Chunk(actions, answer['seconds'])
+
+    def close(self) -> None:
+        """End the process, now."""
+        self._process.kill()
+        self._process.wait()
+        for thread in self._threads:
+            thread.join()
+        self._channel.close()
+
+    def _tell(self, message: dict[str, object]) -> None:
+        try:
+            self._channel.send(json.dumps(message).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended: poll() says so
+
+    def _listen(self) -> None:
+        text = b'?'
+        while text:
+            try:
+                text = self._channel.recv(MESSAGE_BYTES)
+            except ConnectionResetError:
+                text = b''
+            self._answers.append(text)
+            self._heard()
+
+    def _pass_on(self, stderr: IO[str]) -> None:
+        for line in stderr:
+            sys.stderr.write(line)
+            self._said = line.strip() or self._said

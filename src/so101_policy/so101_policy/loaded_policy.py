@@ -1,0 +1,111 @@
+"""A checkpoint loaded through LeRobot: one observation in, one chunk of actions out."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot.policies.utils import prepare_observation_for_inference
+from numpy.typing import NDArray
+
+from so101_node.error import UserError
+from so101_policy.checkpoint import Checkpoint
+from so101_policy.features import CAMERAS, IMAGE_SHAPE, STATE, image_feature
+
+# The first inference allocates and compiles, the second still fills caches.
+WARM_UPS = 3
+
+
+class LoadedPolicy:
+    """The policy of one checkpoint with its pre- and postprocessor, on one device."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str, threads: int) -> None:
+        """Load and warm up. `device` is cpu, cuda or auto: cuda when there is one.
+
+        Raises UserError for a device that is absent, files that LeRobot does not accept, and a
+        policy that predicts no chunks.
+        """
+        if device == 'auto':
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        elif device == 'cuda' and not torch.cuda.is_available():
+            raise UserError('device cuda: torch finds no CUDA device; use device:=cpu or auto')
+        torch.set_num_threads(threads)
+        self._device = torch.device(device)
+        try:
+            self._load(checkpoint)
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise UserError(
+                f'checkpoint {checkpoint.path}: LeRobot cannot load it: '
+                f'{type(error).__name__}: {_first_line(error)}'
+            ) from error
+        try:
+            for _ in range(WARM_UPS):
+                self.predict(
+                    np.zeros((len(CAMERAS), *IMAGE_SHAPE), np.uint8), np.zeros(6), 'warm up'
+                )
+        except NotImplementedError as error:
+            raise UserError(
+                f'checkpoint {checkpoint.path}: policy type {checkpoint.type} predicts no action '
+                'chunks; use one that does, such as smolvla or act'
+            ) from error
+        self.reset()
+
+    def predict(
+        self, images: NDArray[np.uint8], state: NDArray[np.float64], task: str
+    ) -> NDArray[np.float64]:
+        """Return the chunk of actions, shape (T, 6), in dataset units.
+
+        `images` has shape (camera, height, width, 3), rgb8, cameras in the order of CAMERAS;
+        `state` has shape (6,), dataset units.
+        """
+        observation = {image_feature(c): pixels for c, pixels in zip(CAMERAS, images, strict=True)}
+        observation[STATE] = state.astype(np.float32)
+        with torch.no_grad():
+            batch = self._before(
+                prepare_observation_for_inference(observation, self._device, task=task)
+            )
+            chunk = self._after(self._policy.predict_action_chunk(batch))
+        return chunk[0].double().cpu().numpy()
+
+    def reset(self) -> None:
+        """Forget everything of the last episode."""
+        self._policy.reset()
+        self._before.reset()
+        self._after.reset()
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        options = [f'--device={self._device.type}']
+        changes = {'device_processor': {'device': self._device.type}}
+        if checkpoint.vlm is not None:
+            options.append(f'--vlm_model_name={checkpoint.vlm}')
+            changes['tokenizer_processor'] = {'tokenizer_name': str(checkpoint.vlm)}
+        with _temporary_files_removed():
+            config = PreTrainedConfig.from_pretrained(checkpoint.path, cli_overrides=options)
+        policy_class = get_policy_class(config.type)
+        # strict: otherwise weights that the file lacks stay random, without a word.
+        self._policy = policy_class.from_pretrained(checkpoint.path, config=config, strict=True)
+        self._policy.requires_grad_(False)
+        known = set(checkpoint.preprocessor_steps)
+        self._before, self._after = make_pre_post_processors(
+            config,
+            pretrained_path=str(checkpoint.path),
+            preprocessor_overrides={k: v for k, v in changes.items() if k in known},
+        )
+
+
+@contextlib.contextmanager
+def _temporary_files_removed() -> Iterator[None]:
+    """LeRobot leaves a temporary file behind at each reading of a config."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition('\n')[0]
