@@ -56,6 +56,7 @@ class PolicyNode(Node):
         self._serving = False
         self._enabled = False
         self._inference: Inference | None = None
+        self._published: TimedActions | None = None  # the trajectory that is being executed
         self._observed: int | None = None  # capture time of the observation being inferred
 
         # Reported on /diagnostics. Times are seconds.
@@ -140,6 +141,7 @@ class PolicyNode(Node):
         ahead = upcoming(predicted, now)
         if ahead.times:
             self._trajectory.publish(_message(ahead))
+            self._published = ahead
             self._observation_to_command.add((self._now() - observed) * 1e-9)
         else:
             self._late_chunks += 1
@@ -166,13 +168,23 @@ class PolicyNode(Node):
             self._enabled = False
             self._observed = None
             self._schedule.stop()
-            return True, 'disabled; what is published already is still executed'
+            self._hold()
+            return True, 'disabled; the arm holds'
         if not self._task:
             raise UserError(f'no task on {topics.TASK.name}; publish one')
         self._latest.observation(self._now())
         self._enabled = True
         self._schedule.start(self._now())
         return True, f'enabled: {self._task}'
+
+    def _hold(self) -> None:
+        """Cut what was published short: the arm goes to its next action and stays there."""
+        if self._published is None:
+            return
+        ahead = upcoming(self._published, self._now())
+        self._published = None
+        if ahead.times:
+            self._trajectory.publish(_message(TimedActions(ahead.times[:1], ahead.actions[:1])))
 
     def _reset(self, _: Any) -> tuple[bool, str]:
         assert self._inference is not None

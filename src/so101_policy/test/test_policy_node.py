@@ -122,6 +122,10 @@ def test_it_moves_the_arm_at_the_times_of_its_observations(smolvla: Path, end: A
         seen = len(robot.chunks)
         robot.wait(lambda: len(robot.chunks) >= seen + 2)
         assert robot.call(robot.enable, SetBool.Request(data=False)).success
+        robot.wait(lambda: len(robot.trajectories[-1].points) == 1)
+        *executed, hold = robot.trajectories
+        robot.wait(lambda: len(robot.chunks) >= len(executed))
+        assert timed_positions(hold).items() <= timed_positions(executed[-1]).items()
 
         predicted = {to_nanoseconds(chunk.header.stamp): chunk for chunk in robot.chunks}
         assert set(predicted) <= robot.images, 'a chunk carries the capture time of its image'
@@ -129,8 +133,7 @@ def test_it_moves_the_arm_at_the_times_of_its_observations(smolvla: Path, end: A
             assert list(chunk.joint_names) == list(JOINTS)
             ticks = [after(point) for point in chunk.points]
             assert ticks == [round(i * 1e9 / FPS) for i in range(50)]
-        # The last trajectory may have overtaken its chunk.
-        for trajectory in robot.trajectories[:-1]:
+        for trajectory in executed:
             commands = timed_positions(trajectory)
             observed = max(commands) - round(49 * 1e9 / FPS)
             actions = timed_positions(predicted[observed])
