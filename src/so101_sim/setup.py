@@ -10,6 +10,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        ('share/' + package_name + '/config', ['config/calibration.json']),
     ],
     install_requires=['setuptools'],
     extras_require={'test': ['pytest']},

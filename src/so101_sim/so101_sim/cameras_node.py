@@ -1,0 +1,96 @@
+"""The node that is the simulated cameras: renders the world's state for each camera."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, JointState
+
+from so101_cameras.publisher import CameraPublisher
+from so101_node.diagnostics import Diagnostics, Level, Status
+from so101_node.error import UserError
+from so101_node.node import Node, run
+from so101_node.parameters import declare
+from so101_node.reception import Reception
+from so101_node.samples import Samples
+from so101_node.stamp import to_nanoseconds
+from so101_node.topics import CAMERAS, SIM_STATE
+from so101_sim import scene
+from so101_sim.renderer import Renderer
+
+# A short queue: a stall of up to three frames is caught up, and rendering that falls further
+# behind goes on with the newest states. What it skips shows as lost: the frames of a slow camera.
+NEWEST_STATES = SIM_STATE._replace(qos=QoSProfile(depth=3))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """None: a parameter that is given is an error."""
+
+
+class CamerasNode(Node):
+    def __init__(self) -> None:
+        super().__init__('sim_cameras')
+        declare(self, Parameters)
+        self._names = scene.coordinate_names()
+        self._renderer = Renderer(scene.build())
+        self._cameras = {
+            name: CameraPublisher(self, camera, _info(self._renderer.focal_length(name)))
+            for name, camera in CAMERAS.items()
+        }
+        self._seconds = Samples()  # a rendered image
+        self._reception = Reception()
+        self.subscribe(NEWEST_STATES, self._render)
+        self._diagnostics = Diagnostics(self, self._statuses)
+
+    def close(self) -> None:
+        self._renderer.close()
+
+    def _render(self, state: JointState, info: Any) -> None:
+        self._reception.add(info)
+        if list(state.name) != self._names or len(state.position) != len(self._names):
+            return self.end(UserError(f'{SIM_STATE.name}: not the coordinates of this scene'))
+        if not all(map(math.isfinite, state.position)):
+            return self.end(UserError(f'{SIM_STATE.name}: a coordinate is not a finite number'))
+        self._renderer.place(state.position)
+        for name, publisher in self._cameras.items():
+            start = time.monotonic()
+            pixels = self._renderer.image(name)
+            self._seconds.add(time.monotonic() - start)
+            publisher.publish(pixels, to_nanoseconds(state.header.stamp))
+
+    def _statuses(self) -> list[Status]:
+        skipped = self._reception.lost
+        values: dict[str, float | int] = {
+            f'{name}_published': publisher.published for name, publisher in self._cameras.items()
+        }
+        values['skipped'] = skipped
+        values['render_p50_ms'] = self._seconds.percentile(50) * 1e3
+        values['render_p95_ms'] = self._seconds.percentile(95) * 1e3
+        level = Level.WARN if skipped else Level.OK
+        return [Status('sim/cameras', level, f'{skipped} states not rendered', values)]
+
+
+def _info(focal: float) -> CameraInfo:
+    """Return the intrinsics of an ideal camera; `focal` in pixels."""
+    width, height = scene.IMAGE_SIZE
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return CameraInfo(
+        width=width,
+        height=height,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=[focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def main() -> None:
+    run(CamerasNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,204 @@
+"""The simulated scene as a MuJoCo model: arm, table, cube, bowl, cameras; pure.
+
+Frame: the arm's base, x forward, y left, z up, z = 0 on the table. Metres, radians.
+The arm is the so101-nexus package's so101_new_calib; only what differs from it is said here.
+"""
+
+import math
+
+import mujoco
+import numpy as np
+from so101_nexus import get_so101_simulation_dir
+
+from so101_description.joints import JOINTS
+from so101_sim import mesh
+
+TIMESTEP = 0.002  # seconds
+IMAGE_SIZE = (640, 480)  # width, height
+
+CUBE_SIZE = 0.025
+SQUARE_CENTRE = (0.26, 0.0)  # of the places where a cube is put, all within the arm's easy reach
+SQUARE_SIZE = 0.10
+BOWL_CENTRE = (0.22, 0.15)
+BOWL_FLOOR_RADIUS = 0.042
+BOWL_RIM_RADIUS = 0.060
+BOWL_HEIGHT = 0.035
+_BOWL_SIDES = 24
+BOWL_THICKNESS = 0.003
+
+# N m at 12 V, where the model's actuators saturate.
+STALL_TORQUE = 3.35
+
+# The 13 meshes have 320,000 faces, 100 ms an image in software; on this grid 23,000 and 6 ms.
+_MESH_GRID = 0.002
+
+# Joint stops. The URDF's shoulder_lift limit of 1.74533 is nominal: the folded arm is at -1.8266.
+_STOPS = {'shoulder_lift': (-1.84, 1.84)}
+
+# The shoulder's and forearm's convex hulls overlap in the folded arm; the parts do not.
+_HULLS_OVERLAP = ('shoulder', 'lower_arm')
+
+# On the gripper body, looking at the fingertips (MuJoCo Menagerie's SO-101).
+_WRIST_POSITION = (0.0, 0.055, -0.045)
+_WRIST_PITCH = -0.57
+_WRIST_FOVY = 48.5
+# Straight down, the arm's forward direction up in the image.
+_OVERHEAD_POSITION = (0.17, 0.03, 0.72)
+_OVERHEAD_FOVY = 46.0
+
+_TABLE_SIZE = (0.9, 1.1, 0.03)
+_TABLE_CENTRE = (0.25, 0.0)
+
+_TABLE = (0.78, 0.70, 0.60, 1.0)
+_FLOOR = (0.38, 0.40, 0.43, 1.0)
+_PLASTIC = (0.95, 0.72, 0.20, 1.0)
+_RED = (0.85, 0.08, 0.08, 1.0)
+_BLUE = (0.16, 0.36, 0.75, 1.0)
+
+
+def build() -> mujoco.MjModel:
+    """Compile the scene. Coordinates: the six joints, then the cube's position and quaternion."""
+    folder = get_so101_simulation_dir()
+    spec = mujoco.MjSpec.from_file(str(folder / 'so101_new_calib.xml'))
+    _configure(spec)
+    for part in spec.meshes:
+        path = folder / spec.meshdir / part.file
+        vertices, faces = mesh.simplified(*mesh.load(path), _MESH_GRID)
+        part.name, part.file = path.stem, ''
+        part.uservert, part.userface = vertices.ravel(), faces.ravel()
+    _adapt_arm(spec)
+    _add_surroundings(spec)
+    _add_cube(spec.worldbody)
+    _add_bowl(spec.worldbody)
+    _add_cameras(spec)
+    return spec.compile()
+
+
+def coordinate_names() -> list[str]:
+    """Name each element of the model's qpos."""
+    return [*JOINTS, *(f'cube.{axis}' for axis in ('x', 'y', 'z', 'qw', 'qx', 'qy', 'qz'))]
+
+
+def _configure(spec: mujoco.MjSpec) -> None:
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # a held cube does not creep
+    spec.option.impratio = 10
+    visual = spec.visual
+    visual.global_.offwidth, visual.global_.offheight = IMAGE_SIZE
+    visual.quality.offsamples = (
+        0  # neither multisampling nor shadows: they cost more than the rest
+    )
+    visual.headlight.ambient = [0.38, 0.38, 0.38]
+    visual.headlight.diffuse = [0.20, 0.20, 0.20]
+    visual.headlight.specular = [0.0, 0.0, 0.0]
+    visual.map.znear = 0.005
+
+
+def _adapt_arm(spec: mujoco.MjSpec) -> None:
+    for name in JOINTS:
+        joint, actuator = spec.joint(name), spec.actuator(name)
+        joint.range = _STOPS.get(name, joint.range)
+        actuator.ctrllimited = False  # the servo limits its own goal
+        actuator.forcerange = [-STALL_TORQUE, STALL_TORQUE]
+    spec.add_exclude(bodyname1=_HULLS_OVERLAP[0], bodyname2=_HULLS_OVERLAP[1])
+    for material in spec.materials:
+        if material.rgba[0] > 0.5:  # printed parts; the servos are black
+            material.rgba = _PLASTIC
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    spec.add_texture(
+        name='sky',
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.80, 0.84, 0.88],
+        rgb2=[0.45, 0.50, 0.56],
+        width=64,
+        height=384,
+    )
+    world = spec.worldbody
+    length, width, thickness = _TABLE_SIZE
+    world.add_geom(
+        name='table',
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[length / 2, width / 2, thickness / 2],
+        pos=[*_TABLE_CENTRE, -thickness / 2],
+        rgba=_TABLE,
+        friction=[1.0, 0.005, 0.0001],
+    )
+    world.add_geom(
+        name='floor',
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[3.0, 3.0, 0.1],
+        pos=[0.0, 0.0, -0.75],
+        rgba=_FLOOR,
+    )
+    for position, strength in (((0.8, -0.6, 1.4), 0.35), ((-0.2, 0.8, 1.2), 0.20)):
+        world.add_light(
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+            pos=position,
+            dir=[0.25 - position[0], -position[1], -position[2]],
+            diffuse=[strength] * 3,
+            specular=[0.1] * 3,
+            castshadow=False,
+        )
+
+
+def _add_cube(world: mujoco.MjsBody) -> None:
+    cube = world.add_body(name='cube', pos=[*SQUARE_CENTRE, CUBE_SIZE / 2])
+    cube.add_freejoint(name='cube')
+    cube.add_geom(
+        name='cube',
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[CUBE_SIZE / 2] * 3,
+        mass=0.015,
+        rgba=_RED,
+        condim=4,
+        friction=[1.0, 0.005, 0.0001],
+    )
+
+
+def _add_bowl(world: mujoco.MjsBody) -> None:
+    """A round floor and a ring of boxes that lean outwards."""
+    bowl = world.add_body(name='bowl', pos=[*BOWL_CENTRE, 0.0])
+    bowl.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=[BOWL_FLOOR_RADIUS, BOWL_THICKNESS / 2, 0.0],
+        pos=[0.0, 0.0, BOWL_THICKNESS / 2],
+        rgba=_BLUE,
+    )
+    lean = math.atan2(BOWL_RIM_RADIUS - BOWL_FLOOR_RADIUS, BOWL_HEIGHT)
+    radius = (BOWL_FLOOR_RADIUS + BOWL_RIM_RADIUS) / 2
+    size = [
+        BOWL_THICKNESS / 2,
+        BOWL_RIM_RADIUS * math.tan(math.pi / _BOWL_SIDES),
+        BOWL_HEIGHT / math.cos(lean) / 2,
+    ]
+    for angle in np.arange(_BOWL_SIDES) * 2 * math.pi / _BOWL_SIDES:
+        around, leaning, both = np.zeros(4), np.zeros(4), np.zeros(4)
+        mujoco.mju_axisAngle2Quat(around, np.array([0.0, 0.0, 1.0]), angle)
+        mujoco.mju_axisAngle2Quat(leaning, np.array([0.0, 1.0, 0.0]), lean)
+        mujoco.mju_mulQuat(both, around, leaning)
+        bowl.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=size,
+            pos=[radius * math.cos(angle), radius * math.sin(angle), BOWL_HEIGHT / 2],
+            quat=both,
+            rgba=_BLUE,
+        )
+
+
+def _add_cameras(spec: mujoco.MjSpec) -> None:
+    spec.delete(spec.camera('wrist_cam'))
+    spec.body('gripper').add_camera(
+        name='wrist',
+        pos=_WRIST_POSITION,
+        quat=[math.cos(_WRIST_PITCH / 2), math.sin(_WRIST_PITCH / 2), 0.0, 0.0],
+        fovy=_WRIST_FOVY,
+    )
+    # A camera looks along its -z with +y up in the image.
+    quarter_turn = [math.sqrt(0.5), 0.0, 0.0, -math.sqrt(0.5)]
+    spec.worldbody.add_camera(
+        name='overhead', pos=_OVERHEAD_POSITION, quat=quarter_turn, fovy=_OVERHEAD_FOVY
+    )

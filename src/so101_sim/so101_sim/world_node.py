@@ -1,0 +1,116 @@
+"""The node that is the simulated robot: physics in real time, and its servo bus at a port."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from so101_driver import calibration
+from so101_node.diagnostics import Diagnostics, Level, Status
+from so101_node.error import UserError
+from so101_node.node import Node, run
+from so101_node.parameters import declare, parameter
+from so101_node.stamp import from_nanoseconds
+from so101_node.topics import SIM_RESET, SIM_STATE, SIM_SUCCESS
+from so101_sim import scene
+from so101_sim.serial_device import SerialDevice
+from so101_sim.simulation import RealTime, Simulation
+
+RATE = 30.0  # states a second, one for each camera frame
+
+# Below this the robot moves visibly slower than its clock says.
+_LEAST_FACTOR = 0.95
+
+# Seconds between two threads' turns: the bus answers within it while physics or ROS is at work.
+_SWITCH_INTERVAL = 0.0005
+
+# A real arm does not wait while the machine is busy; this needs a fifth of a core at most.
+_NICENESS = -10
+
+
+@dataclass(frozen=True)
+class Parameters:
+    port: str = parameter('/tmp/so101_sim/follower', 'Path of the link to the servo bus')
+    seed: int = parameter(0, 'Seed of the first cube placement', low=0, high=2**31)
+    calibration: str = parameter('', "Path of the simulated arm's calibration file, needed")
+
+
+class WorldNode(Node):
+    def __init__(self) -> None:
+        super().__init__('sim_world')
+        self._given = declare(self, Parameters)
+        if not self._given.calibration:
+            raise UserError(
+                'parameter calibration: give the path of a LeRobot calibration, such as '
+                'config/calibration.json of so101_sim'
+            )
+        self._simulation = Simulation(
+            scene.build(),
+            calibration.load(self._given.calibration),
+            self._given.seed,
+            time.time_ns(),
+        )
+        self._resets = 0
+        self._success: bool | None = None
+        self._state = self.publisher(SIM_STATE)
+        self._success_publisher = self.publisher(SIM_SUCCESS)
+        self.serve(SIM_RESET, self._reset)
+        self.create_timer(1 / RATE, self._publish)
+        self._diagnostics = Diagnostics(self, self._statuses)
+        self._closing: list[SerialDevice | RealTime] = []
+
+    def open(self) -> None:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        try:
+            os.nice(_NICENESS)  # of this thread, and so of those that it starts
+        except PermissionError:
+            pass  # only root may: then a busy machine makes a slow bus
+        self._closing.append(RealTime(self._simulation, self._end_without_physics))
+        port = Path(self._given.port).expanduser()
+        self._closing.append(SerialDevice(port, self._simulation.receive))
+
+    def close(self) -> None:
+        for held in reversed(self._closing):
+            held.close()
+
+    def _end_without_physics(self) -> None:
+        self.end(UserError('the physics ended; if nobody stopped it, see the error above'))
+
+    def _publish(self) -> None:
+        snapshot = self._simulation.snapshot()
+        state = JointState(name=scene.coordinate_names(), position=snapshot.positions.tolist())
+        state.header.stamp = from_nanoseconds(snapshot.time)
+        self._state.publish(state)
+        if snapshot.success is not self._success:
+            self._success = snapshot.success
+            self._success_publisher.publish(Bool(data=snapshot.success))
+
+    def _reset(self, _: Any) -> tuple[bool, str]:
+        seed = self._simulation.reset()
+        self._resets += 1
+        return True, f'cube placed with seed {seed}'
+
+    def _statuses(self) -> list[Status]:
+        factor = self._simulation.real_time_factor
+        slow = factor < _LEAST_FACTOR
+        values = {
+            'real_time_factor': factor,
+            'seconds': self._simulation.seconds,
+            'resets': self._resets,
+            'cube_in_bowl': bool(self._success),
+        }
+        message = 'slower than real time' if slow else 'in real time'
+        return [Status('sim/world', Level.WARN if slow else Level.OK, message, values)]
+
+
+def main() -> None:
+    run(WorldNode)
+
+
+if __name__ == '__main__':
+    main()

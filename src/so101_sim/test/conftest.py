@@ -1,0 +1,24 @@
+"""The compiled scene, built once, and the calibration of the simulated arm."""
+
+from pathlib import Path
+
+import mujoco
+import pytest
+
+from so101_driver.calibration import Calibration, load
+from so101_sim import scene
+
+
+@pytest.fixture(scope='session')
+def model() -> mujoco.MjModel:
+    return scene.build()
+
+
+@pytest.fixture(scope='session')
+def calibration_path() -> Path:
+    return Path(__file__).parents[1] / 'config' / 'calibration.json'
+
+
+@pytest.fixture(scope='session')
+def calibration(calibration_path: Path) -> Calibration:
+    return load(calibration_path)

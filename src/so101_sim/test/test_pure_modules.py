@@ -1,0 +1,18 @@
+"""Everything but the nodes works where there is no ROS."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import so101_sim
+
+ROS = {'cameras_node', 'world_node'}
+
+
+def test_pure_modules_need_no_rclpy() -> None:
+    folder = Path(next(iter(so101_sim.__path__)))
+    modules = sorted(path.stem for path in folder.glob('*.py') if path.stem not in ROS)
+    assert 'simulation' in modules
+    imports = ''.join(f'import so101_sim.{module}\n' for module in modules)
+    code = f"import sys\nsys.modules['rclpy'] = None\n{imports}"
+    subprocess.run([sys.executable, '-c', code], check=True)
