@@ -32,6 +32,7 @@ class EpisodeFigures:
     travel: float  # largest range of a joint's measured position
     trajectories: int
     trajectories_reached: int  # of these, how many the reference went through
+    real_time_factor: float  # the worst that the simulation said, NaN for a real arm
     miscounted: list[str]  # topics whose bag does not hold what was published
 
 
@@ -52,6 +53,7 @@ def measure(folder: Path) -> EpisodeFigures:
     states = _joint_series(messages.get('joint_states', []))
     reference = _joint_series(messages.get('arm_controller/reference', []))
     trajectories = messages.get('arm_controller/joint_trajectory', [])
+    diagnostics = messages.get('diagnostics', [])
     error = _tracking_error(states, reference)
     periods = np.diff(states[0])
     return EpisodeFigures(
@@ -67,7 +69,11 @@ def measure(folder: Path) -> EpisodeFigures:
         travel=float(np.ptp(states[1], axis=0).max()) if len(states[1]) else 0.0,
         trajectories=len(trajectories),
         trajectories_reached=_reached(trajectories, reference),
-        miscounted=_miscounted(episode.topics, counts) + _gaps(messages.get('diagnostics', [])),
+        real_time_factor=min(
+            (float(value) for value in _said(diagnostics, 'sim/world', 'real_time_factor')),
+            default=np.nan,
+        ),
+        miscounted=_miscounted(episode.topics, counts) + _gaps(diagnostics),
     )
 
 
@@ -133,16 +139,24 @@ def _miscounted(topics: Mapping[str, TopicCount], counts: dict[str, int]) -> lis
     return wrong
 
 
+def _said(diagnostics: list[tuple[int, Any]], name: str, key: str) -> list[str]:
+    """Return every value of a key of a status, in order."""
+    return [
+        pair.value
+        for _, message in diagnostics
+        for status in message.status
+        if status.name == name
+        for pair in status.values
+        if pair.key == key
+    ]
+
+
 def _gaps(diagnostics: list[tuple[int, Any]]) -> list[str]:
     """Name the statuses whose running numbers have a gap."""
-    numbers: dict[str, list[int]] = {}
-    for _, message in diagnostics:
-        for status in message.status:
-            for pair in status.values:
-                if pair.key == 'sequence':
-                    numbers.setdefault(status.name, []).append(int(pair.value))
-    return [
-        f'/diagnostics {name}: a gap'
-        for name, found in numbers.items()
-        if found != list(range(found[0], found[0] + len(found)))
-    ]
+    names = {status.name for _, message in diagnostics for status in message.status}
+    gaps = []
+    for name in sorted(names):
+        numbers = [int(text) for text in _said(diagnostics, name, 'sequence')]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            gaps.append(f'/diagnostics {name}: a gap')
+    return gaps

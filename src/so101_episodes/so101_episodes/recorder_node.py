@@ -1,0 +1,189 @@
+"""The recorder: every topic of the suite into one bag per episode, undecoded."""
+
+import shutil
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+
+from so101_episodes.bag import Channel
+from so101_episodes.episode import new_name
+from so101_episodes.recording import Recording
+from so101_node.diagnostics import Diagnostics, Level, Status
+from so101_node.error import UserError
+from so101_node.node import Node, run
+from so101_node.parameters import declare, parameter
+from so101_node.topics import (
+    ACTION_CHUNK,
+    CAMERAS,
+    DIAGNOSTICS,
+    EPISODE_DISCARD,
+    EPISODE_FAIL,
+    EPISODE_START,
+    EPISODE_STOP,
+    EPISODE_SUCCEED,
+    JOINT_STATES,
+    JOINT_TRAJECTORY,
+    REFERENCE,
+    SIM_STATE,
+    TASK,
+    Topic,
+)
+
+RECORDED = (
+    JOINT_STATES,
+    REFERENCE,
+    JOINT_TRAJECTORY,
+    ACTION_CHUNK,
+    TASK,
+    DIAGNOSTICS,
+    SIM_STATE,
+    *(topic for camera in CAMERAS.values() for topic in (camera.compressed, camera.info)),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    directory: str = parameter('recordings', 'Folder of the episodes')
+    checkpoint: str = parameter('', 'Checkpoint that drives the arm, noted in episode.json')
+    min_free_mb: int = parameter(500, 'No episode starts with less free space than this', low=0)
+
+
+class Recorder(Node):
+    """Subscribed from its start, so that an episode's first messages wait for no discovery."""
+
+    def __init__(self) -> None:
+        super().__init__('recorder')
+        self._settings = declare(self, Parameters)
+        self._directory = Path(self._settings.directory)
+        self._recording: Recording | None = None
+        self._last: Recording | None = None
+        self._last_task: tuple[bytes, dict[str, Any]] | None = None
+        self._channels = [self._record(topic) for topic in RECORDED]
+        self._many_publishers = {self.resolve_topic_name(DIAGNOSTICS.name)}
+        self._task_topic = self.resolve_topic_name(TASK.name)
+        self.serve(EPISODE_START, self._start)
+        self.serve(EPISODE_STOP, lambda _: self._finish('unlabelled'))
+        self.serve(EPISODE_SUCCEED, lambda _: self._finish('success'))
+        self.serve(EPISODE_FAIL, lambda _: self._finish('failure'))
+        self.serve(EPISODE_DISCARD, self._discard)
+        self._diagnostics = Diagnostics(self, self._statuses)
+
+    def open(self) -> None:
+        self._free_mb()
+
+    def close(self) -> None:
+        recording = self._recording
+        if recording is not None and recording.writing.done():  # the disk refused
+            recording.abandon()
+        elif recording is not None:
+            self._finish('unlabelled', reason='interrupted')
+
+    def _record(self, topic: Topic) -> Channel:
+        subscription = self.subscribe(topic, lambda *_: None, raw=True)
+        name = subscription.topic_name
+        subscription.callback = partial(self._receive, name)
+        return Channel(
+            topic=name,
+            type=f'{topic.type.__module__.split(".")[0]}/msg/{topic.type.__name__}',
+            depth=topic.qos.depth,
+            reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
+            latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+
+    def _receive(self, topic: str, data: bytes, info: dict[str, Any]) -> None:
+        if topic == self._task_topic:
+            self._last_task = data, info
+        if self._recording is not None:
+            self._recording.add(topic, data, info)
+
+    def _start(self, _: Any) -> tuple[bool, str]:
+        if self._recording is not None:
+            raise UserError(f'{self._recording.path} is being recorded; end it first')
+        free, least = self._free_mb(), self._settings.min_free_mb
+        if free < least:
+            raise UserError(
+                f'{self._directory} has {free} MB free, an episode needs {least}: make room '
+                'there, or choose another directory'
+            )
+        now = self._now()
+        stamp = datetime.fromtimestamp(now / 1e9).strftime('%Y%m%d_%H%M%S')
+        self._recording = self._last = Recording(
+            self._directory,
+            new_name(self._directory, stamp),
+            self._channels,
+            now,
+            self._many_publishers,
+        )
+        self._recording.writing.add_done_callback(self._written)
+        if self._last_task is not None:  # it was latched before, and holds for this episode
+            data, info = self._last_task
+            self._recording.add(self._task_topic, data, {**info, 'received_timestamp': now})
+        return True, str(self._recording.path)
+
+    def _written(self, writing: Future[None]) -> None:
+        if (error := writing.exception()) is not None:
+            self.end(error)
+
+    def _finish(self, outcome: str, reason: str = '') -> tuple[bool, str]:
+        path = self._taken().finish(
+            ended=self._now(),
+            task=self._task(),
+            outcome=outcome,
+            reason=reason,
+            checkpoint=self._settings.checkpoint,
+        )
+        return True, str(path)
+
+    def _discard(self, _: Any) -> tuple[bool, str]:
+        recording = self._taken()
+        recording.discard()
+        return True, f'{recording.path} discarded'
+
+    def _taken(self) -> Recording:
+        """Return the recording, which takes no more messages from here on."""
+        recording, self._recording = self._recording, None
+        if recording is None:
+            raise UserError(f'no episode is being recorded; {EPISODE_START.name} starts one')
+        return recording
+
+    def _task(self) -> str:
+        return deserialize_message(self._last_task[0], TASK.type).data if self._last_task else ''
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _free_mb(self) -> int:
+        """Return the megabytes free in the directory, which is made when it is absent."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(self._directory).free // 1_000_000
+        except OSError as error:
+            raise UserError(
+                f'parameter directory: cannot use {self._directory}: {error.strerror}'
+            ) from error
+
+    def _statuses(self) -> list[Status]:
+        last = self._last
+        lost = last.lost if last else 0
+        values = {
+            'state': 'recording' if self._recording else 'idle',
+            'path': str(last.path) if last else '',
+            'messages': last.messages if last else 0,
+            'lost': lost,
+        }
+        message = f'{lost} messages lost' if lost else 'no message lost'
+        return [Status('recorder/episode', Level.WARN if lost else Level.OK, message, values)]
+
+
+def main() -> None:
+    run(Recorder)
+
+
+if __name__ == '__main__':
+    main()
