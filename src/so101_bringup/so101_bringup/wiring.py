@@ -133,6 +133,9 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
             {
                 **{name: values[name] for name in ('num_rollouts', 'episode_time', 'task')},
                 **{name: values[name] for name in ('direct_reset', 'record', 'sim')},
+                # On a table, time to step back; in simulation nobody stands there.
+                'start_pause': 0.5 if sim else 3.0,
+                'pause_between': 0.5 if sim else 2.0,
             },
             ends_graph=True,
         )

@@ -58,7 +58,7 @@ class Robot(Protocol):
 
 
 def roll_out(plan: Plan, robot: Robot, report: Callable[[str], None]) -> None:
-    """Do all rollouts of `plan`, and report each in a line.
+    """Do all rollouts of `plan`; report what is being waited for, and each rollout, in a line.
 
     After a UserError the policy is off, the episode closed, the arm home (as far as the robot
     still does that) and without torque, and the first error is raised.
@@ -66,7 +66,9 @@ def roll_out(plan: Plan, robot: Robot, report: Callable[[str], None]) -> None:
     robot.wait_for_arm()
     try:
         robot.torque(True)
+        report('moving to the home pose')
         _reset(plan, robot)
+        report('waiting for the policy to be ready')
         robot.wait_for_policy()
         robot.pause(plan.start_pause)
         for number in range(1, plan.num_rollouts + 1):
