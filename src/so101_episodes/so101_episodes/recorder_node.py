@@ -75,7 +75,7 @@ class Recorder(Node):
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def open(self) -> None:
-        self._free_mb()
+        self._check_space()  # now, before anything moves, and again for each episode
 
     def close(self) -> None:
         recording = self._recording
@@ -105,12 +105,7 @@ class Recorder(Node):
     def _start(self, _: Any) -> tuple[bool, str]:
         if self._recording is not None:
             raise UserError(f'{self._recording.path} is being recorded; end it first')
-        free, least = self._free_mb(), self._settings.min_free_mb
-        if free < least:
-            raise UserError(
-                f'{self._directory} has {free} MB free, an episode needs {least}: make room '
-                'there, or choose another directory'
-            )
+        self._check_space()
         now = self._now()
         stamp = datetime.fromtimestamp(now / 1e9).strftime('%Y%m%d_%H%M%S')
         self._recording = self._last = Recording(
@@ -158,15 +153,20 @@ class Recorder(Node):
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _free_mb(self) -> int:
-        """Return the megabytes free in the directory, which is made when it is absent."""
+    def _check_space(self) -> None:
+        """Raise UserError unless the directory, made when absent, has room for an episode."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            return shutil.disk_usage(self._directory).free // 1_000_000
+            free = shutil.disk_usage(self._directory).free // 1_000_000
         except OSError as error:
             raise UserError(
                 f'parameter directory: cannot use {self._directory}: {error.strerror}'
             ) from error
+        if free < self._settings.min_free_mb:
+            raise UserError(
+                f'{self._directory} has {free} MB free, an episode needs '
+                f'{self._settings.min_free_mb}: make room there, or choose another directory'
+            )
 
     def _statuses(self) -> list[Status]:
         last = self._last

@@ -150,12 +150,14 @@ def test_services_refuse_what_makes_no_sense_and_say_why(graph: Any, tmp_path: P
     assert Episode.load(Path(path)).outcome == 'failure'
 
 
-def test_an_episode_needs_free_space(graph: Any, tmp_path: Path) -> None:
-    graph.start(MODULE, directory=tmp_path, min_free_mb=10**9)
-    success, text = graph.call(EPISODE_START)
-    assert not success
-    assert f'{tmp_path} has' in text
-    assert 'make room' in text
+def test_too_little_free_space_ends_the_node_before_anything_moves(
+    graph: Any, tmp_path: Path
+) -> None:
+    process = graph.start(MODULE, directory=tmp_path, min_free_mb=10**9)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert error.startswith(f'recorder: {tmp_path} has ')
+    assert 'MB free, an episode needs 1000000000: make room' in error
 
 
 def test_a_directory_that_cannot_be_made_ends_the_node_at_once(graph: Any, tmp_path: Path) -> None:
