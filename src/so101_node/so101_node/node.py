@@ -82,7 +82,7 @@ def run(make_node: Callable[[], Node]) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop: Future = Future()
 
-    def end(error: UserError | None = None) -> None:
+    def end(error: BaseException | None = None) -> None:
         if not stop.done():
             stop.set_result(error)
 
@@ -106,6 +106,10 @@ def run(make_node: Callable[[], Node]) -> None:
     finally:
         executor.shutdown(timeout_sec=1.0)
         rclpy.try_shutdown()
+        # The interpreter gives signals their deadly default back while it ends; a second Ctrl-C
+        # then must not turn a clean exit into a killed process.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _call_on_signal(callback: Callable[[], None]) -> None:
