@@ -15,8 +15,14 @@ as_root() {
 install_debian_packages() {
     command -v apt-get >/dev/null || fail "please install with your package manager: $*"
     say "Installing Debian packages: $*"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    local log
+    log=$(mktemp)
+    if ! { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        fail "apt-get could not install $*; its last lines are above, all of them in $log"
+    fi
+    rm -f "$log"
 }
 
 # Python 3.12 may stand only in a version manager's folder.
@@ -63,11 +69,11 @@ say 'Installing Python packages (5.6 GB on disk; torch brings CUDA along)'
 .venv/bin/uv pip install --python .venv/bin/python --require-hashes \
     --compile-bytecode --requirement requirements.lock
 
-for library in libEGL.so.1 libEGL_mesa.so.0; do
-    if ! ldconfig -p | grep -q "$library"; then
-        install_debian_packages libegl1 libegl-mesa0 libgl1-mesa-dri
-        break
-    fi
+# Software rendering without a display.
+missing=()
+for package in libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
 done
+[ ${#missing[@]} = 0 ] || install_debian_packages "${missing[@]}"
 
 touch .venv/.ready

@@ -57,6 +57,13 @@ def exactly(name: str, value: float | None, wanted: float, unit: str, **more: An
     return _bounded(name, value, f'= {wanted:g}', lambda v: v == wanted, unit, more)
 
 
+def untargeted(name: str, value: float | None, unit: str, **more: Any) -> Figure:
+    """Return a figure without a target; a value of None or NaN was not measured."""
+    if value is None or value != value:
+        return Figure(name, None, unit, reason='not measured', **more)
+    return Figure(name, value, unit, **more)
+
+
 def _bounded(
     name: str, value: float | None, target: str, meets: Any, unit: str, more: dict[str, Any]
 ) -> Figure:
@@ -78,7 +85,7 @@ def write(path: Path, name: str, figures: Sequence[Figure], **more: Any) -> None
     document = {'name': name, 'machine': machine, **more}
     document['figures'] = [figure.to_json() for figure in figures]
     partial = path.with_suffix('.partial')
-    partial.write_text(json.dumps(document, indent=2) + '\n')
+    partial.write_text(json.dumps(document, indent=2, allow_nan=False) + '\n')
     partial.replace(path)
 
 

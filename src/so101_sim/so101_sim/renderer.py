@@ -1,5 +1,6 @@
 """Pictures of the scene, without a display."""
 
+import ctypes
 import importlib
 import math
 import os
@@ -77,8 +78,11 @@ def _context():  # type: ignore[no-untyped-def]  # mujoco's GLContext classes sh
         raise UserError(f'MUJOCO_GL={backend} cannot render without a display: use egl or osmesa')
     try:
         return importlib.import_module(f'mujoco.{backend}').GLContext(*IMAGE_SIZE)
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
-        packages = 'libegl1 libgl1-mesa-dri' if backend == 'egl' else 'libosmesa6'
+    except (
+        *(ImportError, AttributeError, OSError, RuntimeError),
+        ctypes.ArgumentError,  # PyOpenGL without libOpenGL
+    ) as error:
+        packages = 'libegl1 libgl1-mesa-dri libopengl0' if backend == 'egl' else 'libosmesa6'
         raise UserError(
             f'the cameras cannot be rendered, {backend} is not usable ({error}); '
             f'on Debian and Ubuntu: apt-get install {packages}'
