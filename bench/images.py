@@ -32,7 +32,7 @@ def publish() -> None:
     """Publish FRAMES frames of each camera once both have a subscriber."""
     rclpy.init()
     node = Node('publisher')
-    cameras = [CameraPublisher(node, camera, CameraInfo()) for camera in CAMERAS.values()]
+    cameras = [CameraPublisher(node, name, CameraInfo()) for name in CAMERAS]
     pixels = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
     while any(not node.count_subscribers(camera.image.name) for camera in CAMERAS.values()):
         time.sleep(0.05)

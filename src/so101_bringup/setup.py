@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 package_name = 'so101_bringup'
@@ -8,7 +10,10 @@ setup(
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
-        ('share/' + package_name + '/launch', ['launch/infer.launch.py']),
+        (
+            'share/' + package_name + '/launch',
+            [str(p) for p in Path('launch').glob('*.launch.py')],
+        ),
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
     ],

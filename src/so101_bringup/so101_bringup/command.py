@@ -76,11 +76,10 @@ def show_arguments(wiring: Wiring) -> str:
     """Return the arguments as `ros2 launch --show-args` shows them."""
     lines = ["Arguments (pass arguments as '<name>:=<value>'):"]
     for argument in wiring.arguments:
-        choices = f' Valid choices are: {list(argument.choices)}' if argument.choices else ''
         lines += [
             '',
             f"    '{argument.name}':",
-            f'        {argument.description}{choices}',
+            f'        {argument.description}',
             f"        (default: '{argument.default_text}')",
         ]
     return '\n'.join(lines)

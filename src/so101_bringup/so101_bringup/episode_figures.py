@@ -11,6 +11,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from so101_episodes.episode import Episode, TopicCount
+from so101_node.topics import CAMERAS
 
 # A command counts as having reached the servos when the reference came this close to one of its
 # points, at that point's time (radians). The reference is sampled every 5 ms; the policy's
@@ -26,7 +27,7 @@ class EpisodeFigures:
 
     joint_states_rate: float
     joint_states_period_p99: float
-    camera_rates: dict[str, float]
+    camera_rates: dict[str, float]  # of the JPEG images, 0 for a camera without any
     tracking_rms: float  # measured against reference, all joints
     tracking_max: float
     travel: float  # largest range of a joint's measured position
@@ -42,12 +43,18 @@ def measure(folder: Path) -> EpisodeFigures:
     typestore = get_typestore(Stores.ROS2_JAZZY)
     messages: dict[str, list[tuple[int, Any]]] = {}
     counts: dict[str, int] = {}
-    wanted = ('joint_states', 'arm_controller/reference', 'arm_controller/joint_trajectory')
+    images = {camera.compressed.name: name for name, camera in CAMERAS.items()}
+    wanted = (
+        'joint_states',
+        'arm_controller/reference',
+        'arm_controller/joint_trajectory',
+        'diagnostics',
+    )
     with Reader(folder) as reader:
         for connection, received, data in reader.messages():
             topic = connection.topic.lstrip('/')
             counts[topic] = counts.get(topic, 0) + 1
-            if topic in wanted or topic.endswith('camera_info') or topic == 'diagnostics':
+            if topic in wanted or topic in images:
                 message = typestore.deserialize_cdr(data, connection.msgtype)
                 messages.setdefault(topic, []).append((received, message))
     states = _joint_series(messages.get('joint_states', []))
@@ -60,9 +67,8 @@ def measure(folder: Path) -> EpisodeFigures:
         joint_states_rate=_rate(states[0]),
         joint_states_period_p99=float(np.percentile(periods, 99)) if len(periods) else np.nan,
         camera_rates={
-            topic.removesuffix('/camera_info'): _rate(np.array([_stamp(m) for _, m in series]))
-            for topic, series in messages.items()
-            if topic.endswith('camera_info')
+            name: _rate(np.array([_stamp(message) for _, message in messages.get(topic, [])]))
+            for topic, name in images.items()
         },
         tracking_rms=float(np.sqrt(np.mean(error**2))) if error.size else np.nan,
         tracking_max=float(np.max(np.abs(error))) if error.size else np.nan,

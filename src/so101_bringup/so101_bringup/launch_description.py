@@ -33,7 +33,6 @@ def launch_description(wiring: Wiring) -> LaunchDescription:
                     argument.name,
                     default_value=argument.default_text,
                     description=argument.description,
-                    choices=list(argument.choices) or None,
                 )
                 for argument in wiring.arguments
             ),

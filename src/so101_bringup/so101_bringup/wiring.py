@@ -1,7 +1,7 @@
 """Which nodes run, with which parameters, and which arguments there are: said once.
 
-`launch/infer.launch.py` and the `so101` command both read it. Standard library only: on a robot PC
-the launch system imports this with the system's Python, without the suite's environment.
+`launch/infer.launch.py` and the `so101` command both read it. It imports neither torch nor
+LeRobot: on a robot PC the launch system reads it with the system's Python.
 """
 
 import os
@@ -24,7 +24,6 @@ class Argument:
     name: str
     default: Value
     description: str
-    choices: tuple[str, ...] = ()
 
     @property
     def default_text(self) -> str:
@@ -36,19 +35,22 @@ class Argument:
             if text.lower() not in ('true', 'false'):
                 raise UserError(f'{self.name}:={text}: expected true or false')
             return text.lower() == 'true'
+        if isinstance(self.default, str):
+            return str(Path(text).expanduser()) if text.startswith('~') else text
         try:
-            value = type(self.default)(text)
+            return type(self.default)(text)
         except ValueError:
             kind = 'a whole number' if isinstance(self.default, int) else 'a number'
             raise UserError(f'{self.name}:={text}: expected {kind}') from None
-        if self.choices and text not in self.choices:
-            raise UserError(f'{self.name}:={text}: expected one of {", ".join(self.choices)}')
-        return value
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. The end of the node with `ends_graph` ends all the others."""
+    """One process. The end of the node with `ends_graph` ends all the others.
+
+    Nodes are started in their order and stopped in the reverse one: first what moves the arm, last
+    what the arm hangs on.
+    """
 
     package: str
     executable: str
@@ -79,19 +81,30 @@ class Wiring:
 
 
 def environment() -> dict[str, str]:
-    """Return what the nodes that this process starts need in their environment."""
-    return {
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(_share('so101_node') / 'config' / 'fastdds.xml'),
-        END_WITH_PARENT: str(os.getpid()),
+    """Return what the nodes that this process starts need in their environment.
+
+    What the user has set stays; sourcing the workspace sets the same (so101_node/hook).
+    """
+    profile = _share('so101_node') / 'config' / 'fastdds.xml'
+    needed = {
+        'FASTRTPS_DEFAULT_PROFILES_FILE': str(profile),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
+    missing = {name: text for name, text in needed.items() if name not in os.environ}
+    return {**missing, END_WITH_PARENT: str(os.getpid())}
 
 
 def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
     from so101_policy import checkpoint as policy_checkpoint
 
     # Before any process starts: what is wrong with a checkpoint is known within milliseconds.
-    checkpoint = str(policy_checkpoint.read(Path(str(values['checkpoint']))).path)
+    found = policy_checkpoint.read(Path(str(values['checkpoint'])))
     sim = bool(values['sim'])
+    if not found.trained and not sim:
+        raise UserError(
+            f'checkpoint {found.path}: its weights are random, for simulation only; '
+            'give a trained one, or sim:=true'
+        )
     port, calibration = str(values['port']), str(values['calibration'])
     nodes = []
     if sim:
@@ -106,40 +119,44 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
             ),
             NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
         ]
-    nodes += [
-        NodeSpec(
-            'so101_driver',
-            'driver',
-            'driver',
-            # A simulated arm has its port once its world is built.
-            {'port': port, 'calibration': calibration, 'port_timeout': 60.0 if sim else 2.0},
-        ),
-        NodeSpec('so101_policy', 'policy', 'policy', {'checkpoint': checkpoint}),
-    ]
     if values['record']:
         nodes.append(
             NodeSpec(
                 'so101_episodes',
                 'recorder',
                 'recorder',
-                {'directory': str(values['recordings']), 'checkpoint': checkpoint},
+                {'directory': str(values['recordings']), 'checkpoint': str(found.path)},
             )
         )
-    nodes.append(
+    rollout_arguments = ('num_rollouts', 'episode_time', 'task', 'direct_reset', 'record', 'sim')
+    nodes += [
+        NodeSpec(
+            'so101_driver',
+            'driver',
+            'driver',
+            {
+                'port': port,
+                'calibration': calibration,
+                'max_velocity': values['max_velocity'],
+                # A simulated arm has its port once its world is built.
+                'port_timeout': 60.0 if sim else 2.0,
+            },
+        ),
+        NodeSpec('so101_policy', 'policy', 'policy', {'checkpoint': str(found.path)}),
         NodeSpec(
             'so101_episodes',
             'rollout',
             'rollout',
             {
-                **{name: values[name] for name in ('num_rollouts', 'episode_time', 'task')},
-                **{name: values[name] for name in ('direct_reset', 'record', 'sim')},
+                **{name: values[name] for name in rollout_arguments},
+                'port': port,
                 # On a table, time to step back; in simulation nobody stands there.
                 'start_pause': 0.5 if sim else 3.0,
                 'pause_between': 0.5 if sim else 2.0,
             },
             ends_graph=True,
-        )
-    )
+        ),
+    ]
     return nodes
 
 
@@ -166,9 +183,10 @@ INFER = Wiring(
         Argument('recordings', 'recordings', 'folder of the bags'),
         Argument('port', '/dev/ttyACM0', 'serial port of the arm'),
         Argument('calibration', '', "LeRobot's calibration file of the arm"),
+        Argument('max_velocity', 3.0, 'limit of the velocity of every joint, rad/s'),
         Argument('sim', False, 'simulated arm and cameras instead of real ones'),
         Argument('sim_port', '/tmp/so101_sim/follower', 'where the simulated arm has its port'),
-        Argument('seed', 1, 'of the cube positions in simulation'),
+        Argument('seed', 0, 'of the cube positions in simulation'),
     ),
     _infer_nodes,
 )

@@ -81,7 +81,7 @@ def test_a_signal_while_torque_is_on_leaves_a_limp_arm(
     process = infer(checkpoint, arm, 'record:=false')
     assert process.stdout is not None
     for line in process.stdout:
-        if 'moving to the home pose' in line:
+        if 'waiting for the policy' in line or 'holding' in line:
             break
     process.send_signal(number)
     process.communicate(timeout=60)
@@ -94,7 +94,7 @@ def test_a_runner_that_is_killed_leaves_a_limp_arm(checkpoint: Path, arm: Path) 
     process = infer(checkpoint, arm, 'record:=false')
     assert process.stdout is not None
     for line in process.stdout:
-        if 'moving to the home pose' in line:
+        if 'waiting for the policy' in line or 'holding' in line:
             break
     process.kill()
     deadline = time.monotonic() + 20

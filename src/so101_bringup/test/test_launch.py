@@ -11,7 +11,7 @@ from so101_bringup.wiring import INFER
 from so101_episodes.episode import Episode
 
 pytestmark = pytest.mark.skipif(
-    shutil.which('ros2') is None, reason='ros2 launch is not installed on this machine'
+    shutil.which('ros2') is None, reason='ros2 launch is not installed'
 )
 
 

@@ -19,7 +19,6 @@ def test_an_unknown_argument_names_the_known_ones() -> None:
         (Argument('n', 1, ''), 'x', 'n:=x: expected a whole number'),
         (Argument('t', 1.0, ''), 'x', 't:=x: expected a number'),
         (Argument('b', True, ''), 'yes', 'b:=yes: expected true or false'),
-        (Argument('c', 'a', '', ('a', 'b')), 'd', 'c:=d: expected one of a, b'),
     ],
 )
 def test_a_wrong_value_is_refused(argument: Argument, text: str, message: str) -> None:

@@ -16,6 +16,7 @@ from so101_driver.registers import (
     HOMING_OFFSET,
     MAX_POSITION,
     MIN_POSITION,
+    MODE,
     MODEL,
     MODEL_STS3215,
     Register,
@@ -115,6 +116,8 @@ class Calibration:
                 'homing offset': (HOMING_OFFSET, joint.homing_offset),
                 'minimum position': (MIN_POSITION, joint.range_min),
                 'maximum position': (MAX_POSITION, joint.range_max),
+                # In any other mode a goal is a speed, a power or a step from here.
+                'mode': (MODE, 0),
             }
             for what, (register, value) in expected.items():
                 stored = register.decode(eprom[register.address :])

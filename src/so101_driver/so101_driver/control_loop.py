@@ -40,7 +40,7 @@ class ControlLoop:
         self.cycle = Samples()  # seconds that a cycle takes
         self.cycles = 0
         self._arm = arm
-        self._path = port
+        self.path = port
         self._interval = 1 / rate
         self._on_states = on_states
         self._on_goals = on_goals
@@ -49,6 +49,7 @@ class ControlLoop:
         self._port: SerialPort | None = None
         self._servos: Servos | None = None
         self._bus: Bus | None = None
+        self._powered = False  # torque was switched on, and not confirmed off since
         self._answered = 0  # time.monotonic_ns() of the last answer
         self._silent_since = 0.0  # time.monotonic() of the first request without one; 0 of none
 
@@ -89,16 +90,17 @@ class ControlLoop:
                 raise UserError('the servos do not answer: check the power supply and the cables')
             if not on:
                 self._arm.torque_off()
-                _confirm(self._servos.torque_off())
+                self._confirm(self._servos.torque_off())
                 return 'torque is off'
             if self._arm.torque:
                 return 'torque is on already'
             try:
                 states = self._servos.read_states()
                 self._arm.check_torque_on(states)
+                self._powered = True
                 self._servos.torque_on(states.position.tolist())
             except BusError as error:
-                self._servos.torque_off()
+                self._confirm(self._servos.torque_off())
                 raise UserError(f'torque stays off: {error}') from error
             self._arm.torque_on(time.time_ns(), states)
             return 'torque is on'
@@ -149,17 +151,18 @@ class ControlLoop:
 
     def _await_port(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not Path(self._path).exists() and time.monotonic() < deadline:
+        while not Path(self.path).exists() and time.monotonic() < deadline:
             if self._stop.wait(0.05):
                 return
 
     def _connect(self, patience: float) -> None:
         """Open the port and find the servos, limp; raises UserError."""
-        self._port = SerialPort(self._path)
+        self._port = SerialPort(self.path)
         self._bus = Bus(self._port)
         self._servos = servos = Servos(self._bus, self._arm.calibration)
         servos.find(patience)
-        _confirm(servos.torque_off())  # an earlier driver may have been killed
+        self._powered = True  # perhaps: an earlier driver may have been killed
+        self._confirm(servos.torque_off())
         try:
             servos.check_calibration()
         except BusError as error:
@@ -184,26 +187,27 @@ class ControlLoop:
         self._close()
 
     def _leave(self) -> None:
-        servos, torque = self._servos, self._arm.torque
+        servos = self._servos
         self._arm.torque_off()
         try:
             if servos is not None:
                 left = servos.torque_off()
-                if torque:
-                    _confirm(left)
+                if self._powered:
+                    self._confirm(left)
         finally:
             self._close()
+
+    def _confirm(self, left: list[str]) -> None:
+        """Note that torque is off; raises UserError when servos are left that did not say so."""
+        if left:
+            raise UserError(
+                f'torque may still be on at {", ".join(left)}, which did not confirm that it is '
+                'off: hold the arm and switch its power off'
+            )
+        self._powered = False
 
     def _close(self) -> None:
         self._servos = None
         if self._port is not None:
             self._port.close()
             self._port = None
-
-
-def _confirm(left: list[str]) -> None:
-    if left:
-        raise UserError(
-            f'torque may still be on at {", ".join(left)}, which did not confirm that it is off: '
-            'hold the arm and switch its power off'
-        )

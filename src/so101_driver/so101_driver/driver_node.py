@@ -68,7 +68,7 @@ class DriverNode(Node):
         self.serve(ARM_TORQUE, self._torque)
         self.serve(ARM_STOP, self._stop)
         self.serve(ARM_CLEAR_FAULT, self._clear_fault)
-        Diagnostics(self, Health(self._arm, self._loop).statuses)
+        self._diagnostics = Diagnostics(self, Health(self._arm, self._loop).statuses)
         self._logged = (State.DISCONNECTED, '')
         self.create_timer(0.1, self._log_state)
         self._thread = ThreadPoolExecutor(1, 'bus')
@@ -121,6 +121,7 @@ class DriverNode(Node):
         current = (self._arm.state, self._arm.fault)
         if current != self._logged:
             self._logged = current
+            self._diagnostics.publish()  # at once: a script that moves the arm must know
             text = ': '.join(filter(None, current))
             if self._arm.fault:
                 self.get_logger().error(text)

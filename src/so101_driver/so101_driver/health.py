@@ -29,6 +29,7 @@ class Health:
             {
                 'state': state,
                 'reason': arm.fault,
+                'port': self._loop.path,
                 'trajectories_received': arm.received,
                 'trajectories_rejected': arm.rejected,
                 'trajectories_started': arm.started,

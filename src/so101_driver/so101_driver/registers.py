@@ -72,7 +72,7 @@ PRESENT_SPEED = Register(58, 2, sign=15)  # steps/s
 PRESENT_LOAD = Register(60, 2, sign=10)  # 0.1 % of full PWM
 PRESENT_VOLTAGE = Register(62)  # 0.1 V
 PRESENT_TEMPERATURE = Register(63)  # degrees Celsius
-STATUS = Register(65)  # the bits of Fault
+STATUS = Register(65)  # the bits of FAULTS
 MOVING = Register(66)
 PRESENT_CURRENT = Register(69, 2, sign=15)  # 6.5 mA
 

@@ -152,6 +152,19 @@ def test_torque_goes_off_past_an_overloaded_and_a_silent_servo(
     assert servo_bus.torque() == [0, 0, 1, 0, 0, 0]
 
 
+def test_a_torque_that_did_not_confirm_that_it_is_off_is_not_forgotten(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.silent = {3}
+    with pytest.raises(UserError, match=r'may still be on at elbow_flex \(id 3\)'):
+        driver.loop.set_torque(False)
+    driver.loop.stop()
+    error = driver.ended.exception(TIMEOUT)
+    assert 'may still be on at elbow_flex (id 3)' in str(error)
+
+
 def test_torque_goes_off_when_the_thread_fails(driver: Driver, servo_bus: FakeBus) -> None:
     wait(lambda: driver.arm.state == State.IDLE)
     driver.loop.set_torque(True)

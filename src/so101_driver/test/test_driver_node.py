@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,6 @@ from so101_node.topics import (
 if TYPE_CHECKING:
     from conftest import FakeBus
 
-DOMAIN = 141
 TIMEOUT = 10.0
 
 
@@ -49,7 +47,6 @@ def start(port: str, calibration: Path | str, timeout: float = 0.2) -> subproces
             *('-p', f'port:={port}', '-p', f'port_timeout:={timeout}'),
             *('-p', f"calibration:='{calibration}'"),
         ],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -60,7 +57,7 @@ class Client:
 
     def __init__(self) -> None:
         self._context = rclpy.Context()
-        rclpy.init(context=self._context, domain_id=DOMAIN)
+        rclpy.init(context=self._context)
         self._node = rclpy.create_node('client', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
@@ -18,12 +19,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from so101_description.joints import GRIPPER, HOME, JOINTS
 from so101_episodes.move import Move, plan
-from so101_episodes.rollouts import Plan, Pose, Stopped, roll_out
+from so101_episodes.rollouts import ArmFault, Plan, Pose, Stopped, roll_out
 from so101_node.error import UserError
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.topics import (
     ARM_TORQUE,
+    DIAGNOSTICS,
     EPISODE_FAIL,
     EPISODE_START,
     EPISODE_STOP,
@@ -55,7 +57,8 @@ class Parameters:
     direct_reset: bool = parameter(False, 'Straight to the home pose, not by the zero pose')
     record: bool = parameter(True, 'Record each rollout: needs the recorder')
     sim: bool = parameter(False, 'The world is simulated: reset it, and let it judge')
-    start_pause: float = parameter(3.0, 'Seconds before the first rollout', low=0.0)
+    port: str = parameter('', "The driver's port; refuses to start beside another driver's")
+    start_pause: float = parameter(3.0, 'Seconds before the arm first moves', low=0.0)
     pause_between: float = parameter(2.0, 'Seconds between rollouts', low=0.0)
     arm_timeout: float = parameter(90.0, 'Seconds to wait for the driver', low=0.0)
     policy_timeout: float = parameter(180.0, 'Seconds to wait for a warm policy', low=0.0)
@@ -113,6 +116,10 @@ class Rollout(Node):
         if self._settings.sim:
             self._world_reset = self.client(SIM_RESET)
             self.subscribe(SIM_SUCCESS, self._judged)
+        self.subscribe(DIAGNOSTICS, self._take_health)
+        self._ports: set[str] = set()  # of the drivers heard on /diagnostics
+        self._fault = ''  # why the driver holds the arm
+        self._fault_raised = False
         self._success = False
         self._policy_on = False
         self._stopping = threading.Event()
@@ -146,7 +153,11 @@ class Rollout(Node):
             self.executor.spin_until_future_complete(off, timeout_sec=1.0)
 
     def wait_for_arm(self) -> None:
+        port = self._settings.port
         missing = {
+            f'driver of {port or "any port"}': (
+                lambda: port in self._ports if port else bool(self._ports)
+            ),
             f'service {ARM_TORQUE.name}': self._torque.service_is_ready,
             f'messages on {JOINT_STATES.name}': lambda: self._measured.received > 0,
             f'a subscriber of {JOINT_TRAJECTORY.name}': (
@@ -157,6 +168,12 @@ class Rollout(Node):
         if not self._wait(lambda: all(there() for there in missing.values()), timeout):
             names = ', '.join(name for name, there in missing.items() if not there())
             raise UserError(f'no arm after {timeout:g} s: there is no {names}; see the driver')
+        if len(self._ports) > 1:
+            # Each would take our trajectories: one may be a real arm, and this a simulation.
+            raise UserError(
+                f'there are drivers of {" and ".join(sorted(self._ports))}: end the others, or '
+                'give each graph a ROS_DOMAIN_ID of its own'
+            )
 
     def torque(self, on: bool) -> None:
         self._call(self._torque, ARM_TORQUE.type.Request(data=on))
@@ -216,8 +233,20 @@ class Rollout(Node):
         return self._call(self._episode_end[outcome], EPISODE_STOP.type.Request())
 
     def pause(self, seconds: float) -> None:
-        if self._stopping.wait(seconds):
-            raise Stopped
+        self._wait(lambda: False, seconds)
+
+    def wait_for_clearance(self) -> None:
+        while self._fault:
+            if self._stopping.wait(POLL_PERIOD):
+                raise Stopped
+
+    def _take_health(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == 'driver/arm':
+                said = {pair.key: pair.value for pair in status.values}
+                self._ports.add(said.get('port', ''))
+                self._fault = said.get('reason', '') if said.get('state') == 'fault' else ''
+                self._fault_raised = self._fault_raised and bool(self._fault)
 
     def _judged(self, message: Bool) -> None:
         self._success = message.data
@@ -260,9 +289,14 @@ class Rollout(Node):
         """Return whether `condition` came true within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
-            if time.monotonic() >= deadline:
+            if self._fault and not self._fault_raised:
+                self._fault_raised = True  # once: what follows is the way out of it
+                raise ArmFault(self._fault)
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
-            self.pause(POLL_PERIOD)
+            if self._stopping.wait(min(left, POLL_PERIOD)):
+                raise Stopped
         return True
 
 

@@ -22,6 +22,10 @@ class Stopped(Exception):
     """The script was asked to stop; the arm and the policy are the asker's concern."""
 
 
+class ArmFault(UserError):
+    """The driver latched a fault, arm/stop for one: it holds the arm where it is."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to do; times in seconds."""
@@ -37,7 +41,10 @@ class Plan:
 
 
 class Robot(Protocol):
-    """Every method blocks until it is done, raises UserError when it cannot be, or Stopped."""
+    """Every method blocks until it is done; it raises UserError when it cannot be, or Stopped.
+
+    Any of them raises ArmFault when the driver latches a fault meanwhile.
+    """
 
     def wait_for_arm(self) -> None: ...
     def torque(self, on: bool) -> None: ...
@@ -56,28 +63,35 @@ class Robot(Protocol):
 
     def pause(self, seconds: float) -> None: ...
 
+    def wait_for_clearance(self) -> None:
+        """Wait until the driver's fault is cleared."""
+
 
 def roll_out(plan: Plan, robot: Robot, report: Callable[[str], None]) -> None:
     """Do all rollouts of `plan`; report what is being waited for, and each rollout, in a line.
 
     After a UserError the policy is off, the episode closed, the arm home (as far as the robot
-    still does that) and without torque, and the first error is raised.
+    still does that) and without torque, and the first error is raised. A fault of the arm is first
+    waited out: whoever pressed stop wants the arm held, not dropped.
     """
     robot.wait_for_arm()
+    report(f'the arm moves to its home pose in {plan.start_pause:g} s')
+    robot.pause(plan.start_pause)
     try:
         robot.torque(True)
-        report('moving to the home pose')
         _reset(plan, robot)
         report('waiting for the policy to be ready')
         robot.wait_for_policy()
-        robot.pause(plan.start_pause)
         for number in range(1, plan.num_rollouts + 1):
             result = _roll_out_once(plan, robot, report)
             report(f'rollout {number} of {plan.num_rollouts}: {result}')
             _reset(plan, robot)
             if number < plan.num_rollouts:
                 robot.pause(plan.pause_between)
-    except UserError:
+    except UserError as error:
+        if isinstance(error, ArmFault):
+            report(f'{error}. The arm is held; Ctrl-C lets go of it')
+            robot.wait_for_clearance()
         _attempt(lambda: robot.move(plan.home), report)
         _attempt(lambda: robot.torque(False), report)
         raise

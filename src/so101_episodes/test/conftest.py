@@ -1,6 +1,5 @@
 """A ROS graph for the node tests: a node of the test's own, and nodes under test as processes."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -14,9 +13,6 @@ from rclpy.executors import SingleThreadedExecutor
 
 from so101_node.node import Node
 from so101_node.topics import Service
-
-os.environ['ROS_DOMAIN_ID'] = '44'
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 TIMEOUT = 20.0  # s
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
@@ -14,6 +15,7 @@ from so101_description.joints import HOME, JOINTS
 from so101_node.error import UserError
 from so101_node.topics import (
     ARM_TORQUE,
+    DIAGNOSTICS,
     EPISODE_FAIL,
     EPISODE_START,
     EPISODE_STOP,
@@ -62,7 +64,11 @@ class World:
         ):
             if service not in without:
                 node.serve(service, lambda request, service=service: self._call(service, request))
+        self._health = node.publisher(DIAGNOSTICS)
+        self.ports = ['/dev/arm']
+        self.fault = ''
         node.create_timer(0.01, self._publish)
+        node.create_timer(0.05, self._report)
 
     def _call(self, service: Service, request: Any) -> tuple[bool, str]:
         on = getattr(request, 'data', None)
@@ -77,6 +83,18 @@ class World:
     def _follow(self, message: JointTrajectory) -> None:
         self.trajectories.append(message)
         self._began = time.monotonic()
+
+    def _report(self) -> None:
+        for port in self.ports:
+            said = {
+                'state': 'fault' if self.fault else 'holding',
+                'reason': self.fault,
+                'port': port,
+            }
+            values = [KeyValue(key=key, value=value) for key, value in said.items()]
+            self._health.publish(
+                DiagnosticArray(status=[DiagnosticStatus(name='driver/arm', values=values)])
+            )
 
     def _told(self, message: String) -> None:
         self.task = message.data
@@ -101,7 +119,7 @@ def test_two_rollouts_in_order_with_exit_code_0(graph: Any) -> None:
     once += ['policy/enable False', 'episodes/fail']
     assert world.calls == ['arm/torque True', *once, *once, 'arm/torque False']
     assert output.splitlines() == [
-        'moving to the home pose',
+        'the arm moves to its home pose in 0 s',
         'waiting for the policy to be ready',
         'rollout 1 of 2: failure, 0.5 s, recordings/1',
         'rollout 2 of 2: failure, 0.5 s, recordings/1',
@@ -150,8 +168,9 @@ def test_what_is_missing_is_named(graph: Any) -> None:
     _, error = process.communicate(timeout=20)
     assert process.returncode == 1
     assert error == (
-        'rollout: no arm after 0.5 s: there is no service arm/torque, messages on joint_states, '
-        'a subscriber of arm_controller/joint_trajectory; see the driver\n'
+        'rollout: no arm after 0.5 s: there is no driver of any port, service arm/torque, '
+        'messages on joint_states, a subscriber of arm_controller/joint_trajectory; '
+        'see the driver\n'
     )
 
 
@@ -182,3 +201,33 @@ def test_a_home_that_is_no_pose_is_refused(graph: Any, home: str) -> None:
     _, error = process.communicate(timeout=20)
     assert process.returncode == 1
     assert 'parameter home: expected 6 radians' in error
+
+
+def test_a_stopped_arm_is_held_until_the_fault_is_cleared(graph: Any) -> None:
+    world = World(graph)
+    process = graph.start(MODULE, **{**QUICK, 'episode_time': 30.0})
+    for line in process.stdout:
+        if 'waiting for the policy' in line:
+            break
+    graph.wait_for(lambda: 'policy/enable True' in world.calls, 'policy')
+    world.fault = 'stopped by arm/stop'
+    said = process.stdout.readline()
+    assert said == 'stopped by arm/stop. The arm is held; Ctrl-C lets go of it\n'
+    assert world.calls[-2:] == ['policy/enable False', 'episodes/stop']
+    assert 'arm/torque False' not in world.calls
+    world.fault = ''
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert error == 'rollout: stopped by arm/stop\n'
+    assert world.calls[-1] == 'arm/torque False'
+
+
+def test_a_second_driver_is_refused_before_anything_moves(graph: Any) -> None:
+    world = World(graph)
+    world.ports.append('/tmp/simulated')
+    process = graph.start(MODULE, port='/tmp/simulated', **QUICK)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert error.startswith('rollout: there are drivers of /dev/arm and /tmp/simulated: end the')
+    assert world.calls == []
+    assert not world.trajectories

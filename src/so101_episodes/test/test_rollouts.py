@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from so101_description.joints import HOME
-from so101_episodes.rollouts import ZERO_POSE, Plan, Pose, Stopped, roll_out
+from so101_episodes.rollouts import ZERO_POSE, ArmFault, Plan, Pose, Stopped, roll_out
 from so101_node.error import UserError
 
 PLAN = Plan(
@@ -67,6 +67,9 @@ class FakeRobot:
         self._note(outcome)
         return 'recordings/1'
 
+    def wait_for_clearance(self) -> None:
+        self._note('clearance')
+
     def pause(self, seconds: float) -> None:
         self._note(f'pause {seconds:g}')
 
@@ -78,14 +81,14 @@ def told(plan: Plan, robot: FakeRobot) -> str:
 
 def test_one_rollout_in_simulation() -> None:
     assert told(PLAN, FakeRobot(success=7.25)) == (
-        'arm, torque on, home, policy, pause 3, reset world, reset policy, start, enable, run, '
+        'arm, pause 3, torque on, home, policy, reset world, reset policy, start, enable, run, '
         'disable, success, home, torque off'
     )
 
 
 def test_on_a_real_arm_nobody_judges_and_nothing_resets_the_world() -> None:
     assert told(replace(PLAN, sim=False), FakeRobot()) == (
-        'arm, torque on, home, policy, pause 3, reset policy, start, enable, run, disable, '
+        'arm, pause 3, torque on, home, policy, reset policy, start, enable, run, disable, '
         'unlabelled, home, torque off'
     )
 
@@ -117,7 +120,8 @@ def test_an_indirect_reset_rests_at_the_zero_pose() -> None:
 def test_each_rollout_is_reported_in_a_line(success: float | None, line: str) -> None:
     lines: list[str] = []
     roll_out(PLAN, FakeRobot(success), lines.append)
-    assert lines == ['moving to the home pose', 'waiting for the policy to be ready', line]
+    announced = 'the arm moves to its home pose in 3 s'
+    assert lines == [announced, 'waiting for the policy to be ready', line]
 
 
 @pytest.mark.parametrize('step', ['enable', 'run', 'disable'])
@@ -157,3 +161,12 @@ def test_when_stopped_the_script_does_no_more() -> None:
     with pytest.raises(Stopped):
         roll_out(PLAN, robot, lambda _: None)
     assert robot.told[-1] == 'run'
+
+
+def test_an_arm_that_was_stopped_is_held_until_that_is_cleared() -> None:
+    robot = FakeRobot(run=ArmFault('stopped'))
+    lines: list[str] = []
+    with pytest.raises(UserError, match='stopped'):
+        roll_out(PLAN, robot, lines.append)
+    assert robot.told[-5:] == ['disable', 'unlabelled', 'clearance', 'home', 'torque off']
+    assert lines[-1] == 'stopped. The arm is held; Ctrl-C lets go of it'

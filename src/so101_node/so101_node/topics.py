@@ -9,6 +9,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from so101_description import cameras
 from so101_node import qos
 
 
@@ -25,13 +26,10 @@ class Service(NamedTuple):
     meaning: str
 
 
-class Camera(NamedTuple):
-    """The topics of one camera; `frame` is the frame_id of its images."""
-
+class CameraTopics(NamedTuple):
     image: Topic
     compressed: Topic
     info: Topic
-    frame: str
 
 
 JOINT_STATES = Topic(
@@ -70,29 +68,23 @@ SIM_SUCCESS = Topic(
 )
 
 
-def _camera(name: str, base: str, frame: str) -> Camera:
-    return Camera(
-        Topic(f'{base}/image_raw', Image, qos.IMAGE, f'{name} image, 640x480, rgb8'),
+def _camera_topics(name: str, base: str) -> CameraTopics:
+    return CameraTopics(
+        Topic(f'{base}/image_raw', Image, qos.IMAGE, f'{name} image, rgb8'),
         Topic(f'{base}/image_raw/compressed', CompressedImage, qos.IMAGE, f'{name} image, JPEG'),
         Topic(f'{base}/camera_info', CameraInfo, qos.IMAGE, f'{name} camera intrinsics'),
-        frame,
     )
 
 
-# As realsense2_camera and usb_cam name them. The key is the camera's name in a LeRobot dataset:
-# observation.images.<key>.
-CAMERAS = {
-    'wrist': _camera('wrist', 'wrist_camera/color', 'wrist_camera_color_optical_frame'),
-    'overhead': _camera('overhead', 'overhead_camera', 'overhead_camera_optical_frame'),
-}
+CAMERAS = {name: _camera_topics(name, camera.topic) for name, camera in cameras.CAMERAS.items()}
 
 ARM_TORQUE = Service('arm/torque', SetBool, 'switch the torque of all servos')
 ARM_STOP = Service('arm/stop', Trigger, 'stop and hold; latched until arm/clear_fault')
 ARM_CLEAR_FAULT = Service('arm/clear_fault', Trigger, 'leave the stopped or faulted state')
 POLICY_ENABLE = Service(
-    'policy/enable', SetBool, 'let the policy move the arm; served once the policy is warm'
+    'policy/enable', SetBool, 'let the policy move the arm, or hold it; served once it is warm'
 )
-POLICY_RESET = Service('policy/reset', Trigger, 'forget the running chunk: a new episode')
+POLICY_RESET = Service('policy/reset', Trigger, 'forget what came before: a new episode')
 EPISODE_START = Service('episodes/start', Trigger, 'start recording an episode')
 EPISODE_STOP = Service('episodes/stop', Trigger, 'end the episode without a label')
 EPISODE_SUCCEED = Service('episodes/succeed', Trigger, 'end the episode as a success')

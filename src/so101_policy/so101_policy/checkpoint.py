@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
-from so101_policy.features import ACTION, CAMERAS, IMAGE_SHAPE, STATE, image_feature
+from so101_policy.features import ACTION, STATE, image_feature
 
 CONFIG = 'config.json'
 WEIGHTS = 'model.safetensors'

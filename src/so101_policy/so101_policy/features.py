@@ -13,12 +13,6 @@ from so101_description.joints import JOINTS
 from so101_description.units import radians_to_dataset
 from so101_node.error import UserError
 
-# The keys of so101_node.topics.CAMERAS, which needs ROS; a test holds the two equal.
-CAMERAS = ('wrist', 'overhead')
-
-# Height, width, channels of every camera's rgb8 image.
-IMAGE_SHAPE = (480, 640, 3)
-
 STATE = 'observation.state'
 ACTION = 'action'
 

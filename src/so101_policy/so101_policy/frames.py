@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from so101_policy.features import CAMERAS, IMAGE_SHAPE
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 
 
 class Frames:

@@ -13,10 +13,10 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_description.cameras import CAMERAS
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
 from so101_policy.checkpoint import Checkpoint
-from so101_policy.features import CAMERAS
 from so101_policy.frames import Frames
 from so101_policy.inference_process import MESSAGE_BYTES
 from so101_policy.observation import Observation
@@ -63,6 +63,7 @@ class Inference:
                 stdout=subprocess.DEVNULL,  # LeRobot's chatter; warnings go to stderr
                 stderr=subprocess.PIPE,
                 text=True,
+                errors='replace',
                 start_new_session=True,  # the terminal's Ctrl-C is for the parent alone
             )
         self._tell({'checkpoint': str(checkpoint.path), 'device': device, 'threads': threads})

@@ -11,9 +11,10 @@ from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot.policies.utils import prepare_observation_for_inference
 from numpy.typing import NDArray
 
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
 from so101_policy.checkpoint import Checkpoint
-from so101_policy.features import CAMERAS, IMAGE_SHAPE, STATE, image_feature
+from so101_policy.features import STATE, image_feature
 
 # The first inference allocates and compiles, the second still fills caches.
 WARM_UPS = 3

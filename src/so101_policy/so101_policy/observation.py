@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_cameras.image import Array, from_message
+from so101_description.cameras import IMAGE_SHAPE
 from so101_node.error import UserError
-from so101_policy.features import IMAGE_SHAPE, joint_state
+from so101_policy.features import joint_state
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,20 @@ from so101_policy.inference import Chunk, Inference, Warm
 from so101_policy.observation import Latest
 from so101_policy.schedule import Schedule, TimedActions, timed, upcoming
 
+# Of a checkpoint that does not say: LeRobot's data sets of this arm are recorded at 30.
+_FPS = 30.0
+
+# Nanoseconds from disabling to the action that the arm holds: the driver refuses one that is past
+# when it arrives, so this is longer than a message takes on a busy machine.
+_HOLD_DELAY = 100_000_000
+
 
 @dataclass(frozen=True)
 class Parameters:
     checkpoint: str = parameter('', 'Folder of a LeRobot checkpoint, or of a training run')
-    fps: float = parameter(30.0, 'Actions per second, as in training', low=1, high=200)
+    fps: float = parameter(
+        0.0, 'Actions a second, as in training; 0: as the checkpoint says, or 30', low=0, high=200
+    )
     execution_horizon: int = parameter(25, 'Actions from one observation to the next', low=1)
     device: str = parameter('auto', 'Where the model runs', choices=('auto', 'cpu', 'cuda'))
     threads: int = parameter(0, 'CPU threads of the model; 0: half of the cores', low=0)
@@ -51,7 +60,8 @@ class PolicyNode(Node):
             {camera: of.image.name for camera, of in topics.CAMERAS.items()},
             self._settings.max_observation_age,
         )
-        self._schedule = Schedule(self._settings.fps, self._settings.execution_horizon)
+        self._fps = self._settings.fps or self._checkpoint.fps or _FPS
+        self._schedule = Schedule(self._fps, self._settings.execution_horizon)
         self._task = ''
         self._serving = False
         self._enabled = False
@@ -136,7 +146,7 @@ class PolicyNode(Node):
         if not np.isfinite(chunk.actions).all():
             self._broken_chunks += 1
             return
-        predicted = timed(dataset_to_radians(chunk.actions), observed, self._settings.fps)
+        predicted = timed(dataset_to_radians(chunk.actions), observed, self._fps)
         now = self._now()
         ahead = upcoming(predicted, now)
         if ahead.times:
@@ -178,10 +188,10 @@ class PolicyNode(Node):
         return True, f'enabled: {self._task}'
 
     def _hold(self) -> None:
-        """Cut what was published short: the arm goes to its next action and stays there."""
+        """Cut what was published short: the arm goes on to one of its next actions and stays."""
         if self._published is None:
             return
-        ahead = upcoming(self._published, self._now())
+        ahead = upcoming(self._published, self._now() + _HOLD_DELAY)
         self._published = None
         if ahead.times:
             self._trajectory.publish(_message(TimedActions(ahead.times[:1], ahead.actions[:1])))
@@ -248,7 +258,7 @@ def _checkpoint(parameters: Parameters) -> checkpoint.Checkpoint:
     if not parameters.checkpoint:
         raise UserError('parameter checkpoint: none given; give the folder of a checkpoint')
     found = checkpoint.read(Path(parameters.checkpoint))
-    if found.fps is not None and found.fps != parameters.fps:
+    if found.fps is not None and parameters.fps not in (0.0, found.fps):
         raise UserError(
             f'parameter fps: {parameters.fps:g}, but the checkpoint was made for {found.fps:g}'
         )

@@ -27,10 +27,11 @@ from transformers import (
 )
 from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
 
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
 from so101_policy.checkpoint import CONFIG, NOTE, VLM
-from so101_policy.features import ACTION, CAMERAS, IMAGE_SHAPE, STATE, image_feature
+from so101_policy.features import ACTION, STATE, image_feature
 
 # Dataset units. Above the table with the gripper a little open: safe to tremble around.
 READY = (0.0, -60.0, 60.0, 60.0, 90.0, 20.0)

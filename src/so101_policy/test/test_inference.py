@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
 from so101_policy import checkpoint
-from so101_policy.features import CAMERAS, IMAGE_SHAPE
 from so101_policy.frames import Frames
 from so101_policy.inference import Chunk, Inference, Warm
 from so101_policy.observation import Observation

@@ -9,6 +9,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, JointState
 
 from so101_cameras.publisher import CameraPublisher
+from so101_description.cameras import CAMERAS
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
 from so101_node.node import Node, run
@@ -16,7 +17,7 @@ from so101_node.parameters import declare
 from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import to_nanoseconds
-from so101_node.topics import CAMERAS, SIM_STATE
+from so101_node.topics import SIM_STATE
 from so101_sim import scene
 from so101_sim.renderer import Renderer
 
@@ -37,8 +38,8 @@ class CamerasNode(Node):
         self._names = scene.coordinate_names()
         self._renderer = Renderer(scene.build())
         self._cameras = {
-            name: CameraPublisher(self, camera, _info(self._renderer.focal_length(name)))
-            for name, camera in CAMERAS.items()
+            name: CameraPublisher(self, name, _info(self._renderer.focal_length(name)))
+            for name in CAMERAS
         }
         self._seconds = Samples()  # a rendered image
         self._reception = Reception()

@@ -71,7 +71,7 @@ class Renderer:
 
 def _context():  # type: ignore[no-untyped-def]  # mujoco's GLContext classes share no base
     # Mesa's software rasteriser takes every core by default, and with two of them holds up the
-    # servo bus: measured, one thread gives 176 joint states a second where two give 163.
+    # servo bus; one thread draws both images in time.
     os.environ.setdefault('LP_NUM_THREADS', '1')
     backend = os.environ.get('MUJOCO_GL') or 'egl'
     if backend not in ('egl', 'osmesa'):

@@ -10,11 +10,12 @@ import mujoco
 import numpy as np
 from so101_nexus import get_so101_simulation_dir
 
+from so101_description.cameras import IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_sim import mesh
 
 TIMESTEP = 0.002  # seconds
-IMAGE_SIZE = (640, 480)  # width, height
+IMAGE_SIZE = (IMAGE_SHAPE[1], IMAGE_SHAPE[0])  # width, height
 
 CUBE_SIZE = 0.025
 SQUARE_CENTRE = (0.26, 0.0)  # of the places where a cube is put, all within the arm's easy reach

@@ -1,7 +1,6 @@
 """The nodes as processes: rates, stamps, the bus in real time, reset, clean exits."""
 
 import ctypes.util
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from so101_cameras.image import from_message
+from so101_description.cameras import CAMERAS as FRAMES
 from so101_description.joints import HOME
 from so101_driver.bus import Bus
 from so101_driver.calibration import Calibration
@@ -28,7 +28,6 @@ from so101_node.stamp import to_nanoseconds
 from so101_node.topics import CAMERAS, DIAGNOSTICS, SIM_RESET, SIM_STATE, SIM_SUCCESS, Topic
 from so101_sim.scene import coordinate_names
 
-DOMAIN = 42
 TIMEOUT = 30.0
 IDS = range(1, 7)
 
@@ -40,7 +39,6 @@ def start(module: str, **parameters: str | int) -> subprocess.Popen[str]:
             *(sys.executable, '-m', f'so101_sim.{module}', '--ros-args'),
             *(part for argument in arguments for part in ('-p', argument)),
         ],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -58,7 +56,7 @@ class Probe:
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context)
         self.node = Node('probe', context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -196,7 +194,7 @@ def test_each_camera_renders_the_states_at_30_hz_and_counts_those_it_skips(
         missing = len([stamp for stamp in known if seen[0] < stamp < seen[-1]]) - len(seen) + 2
         # A busy machine may skip a frame; that it says so is what must hold anywhere.
         assert missing <= published['skipped'] < 0.2 * len(seen)
-        assert messages[0].header.frame_id == CAMERAS[name].frame
+        assert messages[0].header.frame_id == FRAMES[name].frame
         assert messages[0].k[0] == messages[0].k[4] > 300
     images = [probe.listen(camera.image) for camera in CAMERAS.values()]
     probe.until(lambda: all(images))
