@@ -12,7 +12,7 @@ setup(
     data_files=[
         (
             'share/' + package_name + '/launch',
-            [str(p) for p in Path('launch').glob('*.launch.py')],
+            list(map(str, Path('launch').glob('*.py'))),
         ),
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),

@@ -63,8 +63,8 @@ def torque(port: Path) -> list[int]:
 
 
 @pytest.mark.timeout(120)
-def test_a_camera_that_never_delivers_is_named(checkpoint: Path, arm: Path) -> None:
-    process = infer(checkpoint, arm, 'record:=false')
+def test_a_camera_that_never_delivers_is_named(unmarked: Path, arm: Path) -> None:
+    process = infer(unmarked, arm, 'record:=false')
     output = process.communicate(timeout=100)[0]
     assert process.returncode == 1
     last = output.splitlines()[-1]
@@ -76,9 +76,9 @@ def test_a_camera_that_never_delivers_is_named(checkpoint: Path, arm: Path) -> N
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_torque_is_on_leaves_a_limp_arm(
-    checkpoint: Path, arm: Path, number: signal.Signals
+    unmarked: Path, arm: Path, number: signal.Signals
 ) -> None:
-    process = infer(checkpoint, arm, 'record:=false')
+    process = infer(unmarked, arm, 'record:=false')
     assert process.stdout is not None
     for line in process.stdout:
         if 'waiting for the policy' in line or 'holding' in line:
@@ -90,8 +90,8 @@ def test_a_signal_while_torque_is_on_leaves_a_limp_arm(
 
 
 @pytest.mark.timeout(120)
-def test_a_runner_that_is_killed_leaves_a_limp_arm(checkpoint: Path, arm: Path) -> None:
-    process = infer(checkpoint, arm, 'record:=false')
+def test_a_runner_that_is_killed_leaves_a_limp_arm(unmarked: Path, arm: Path) -> None:
+    process = infer(unmarked, arm, 'record:=false')
     assert process.stdout is not None
     for line in process.stdout:
         if 'waiting for the policy' in line or 'holding' in line:
@@ -108,9 +108,9 @@ def test_a_runner_that_is_killed_leaves_a_limp_arm(checkpoint: Path, arm: Path) 
             time.sleep(0.1)
 
 
-def test_a_port_that_another_process_has_is_named(checkpoint: Path, arm: Path) -> None:
+def test_a_port_that_another_process_has_is_named(unmarked: Path, arm: Path) -> None:
     serial = SerialPort(str(arm))
-    process = infer(checkpoint, arm, 'record:=false')
+    process = infer(unmarked, arm, 'record:=false')
     output = process.communicate(timeout=60)[0]
     serial.close()
     assert process.returncode == 1
@@ -121,7 +121,7 @@ def test_a_port_that_another_process_has_is_named(checkpoint: Path, arm: Path) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='mounting a small disk needs root')
 def test_a_full_disk_is_found_before_the_arm_moves(
-    checkpoint: Path, arm: Path, tmp_path: Path
+    unmarked: Path, arm: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / 'disk'
     disk.mkdir()
@@ -129,7 +129,7 @@ def test_a_full_disk_is_found_before_the_arm_moves(
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip('mounting is not allowed here')
     try:
-        process = infer(checkpoint, arm, f'recordings:={disk}/recordings')
+        process = infer(unmarked, arm, f'recordings:={disk}/recordings')
         output = process.communicate(timeout=60)[0]
         assert process.returncode == 1
         assert 'MB free, an episode needs 500' in output.splitlines()[-1]

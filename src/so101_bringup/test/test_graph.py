@@ -51,8 +51,15 @@ def test_the_demo_moves_the_arm_records_and_loses_nothing(
     assert sheet.stat().st_size > 10_000
 
 
-def test_a_port_that_is_absent_is_one_clear_error(checkpoint: Path, tmp_path: Path) -> None:
-    process = so101('infer', f'checkpoint:={checkpoint}', f'port:={tmp_path}/ttyX', cwd=tmp_path)
+def test_random_weights_are_for_simulation_only(checkpoint: Path, tmp_path: Path) -> None:
+    process = so101('infer', f'checkpoint:={checkpoint}', cwd=tmp_path)
+    output = ended(process, 60)
+    assert process.returncode == 1
+    assert 'its weights are random, for simulation only' in output
+
+
+def test_a_port_that_is_absent_is_one_clear_error(unmarked: Path, tmp_path: Path) -> None:
+    process = so101('infer', f'checkpoint:={unmarked}', f'port:={tmp_path}/ttyX', cwd=tmp_path)
     output = ended(process, 60)
     assert process.returncode == 1
     last = output.splitlines()[-1]

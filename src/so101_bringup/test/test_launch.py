@@ -43,8 +43,8 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
     assert f'checkpoint {tmp_path}/nowhere: no such folder' in ended.stdout
 
 
-def test_a_node_that_fails_ends_the_launch_with_code_1(checkpoint: Path, tmp_path: Path) -> None:
-    ended = launch(f'checkpoint:={checkpoint}', f'port:={tmp_path}/nothing', 'record:=false')
+def test_a_node_that_fails_ends_the_launch_with_code_1(unmarked: Path, tmp_path: Path) -> None:
+    ended = launch(f'checkpoint:={unmarked}', f'port:={tmp_path}/nothing', 'record:=false')
     assert ended.returncode == 1
     assert 'driver ended with code 1' in ended.stdout
 
