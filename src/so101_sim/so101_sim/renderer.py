@@ -29,8 +29,8 @@ class Renderer:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._viewport = mujoco.MjrRect(0, 0, *IMAGE_SIZE)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        for effect in ('SHADOW', 'REFLECTION', 'SKYBOX', 'HAZE'):  # each costs more than the arm
+            self._scene.flags[getattr(mujoco.mjtRndFlag, f'mjRND_{effect}')] = False
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
