@@ -44,6 +44,7 @@ find_python() {
 
 if [ ! -x .venv/bin/python ]; then
     python=$(find_python)
+    [ -z "${PYTHON:-}" ] || [ "$python" = "$PYTHON" ] || fail "PYTHON=$PYTHON is no working Python 3.12"
     if [ -z "$python" ] && apt-cache show python3.12-venv >/dev/null 2>&1; then
         install_debian_packages python3.12 python3.12-venv
         python=$(find_python)
