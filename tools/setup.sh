@@ -67,7 +67,8 @@ fi
 say 'Installing Python packages (5.6 GB on disk; torch brings CUDA along)'
 # Byte code now, once: without it every start would compile LeRobot's imports for seconds. Not
 # `sync`: the ROS wheels carry metadata of a second name, which it would take for strangers.
-.venv/bin/uv pip install --python .venv/bin/python --require-hashes \
+# System certificates: a company's network may have its own.
+.venv/bin/uv pip install --system-certs --python .venv/bin/python --require-hashes \
     --compile-bytecode --requirement requirements.lock
 
 # Software rendering without a display.
