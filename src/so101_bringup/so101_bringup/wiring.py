@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 
 from ament_index_python.packages import get_package_share_directory
 
@@ -108,7 +109,7 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
     port, calibration = str(values['port']), str(values['calibration'])
     nodes = []
     if sim:
-        port = str(values['sim_port'])
+        port = str(values['sim_port']) or _sim_port()
         calibration = str(_share('so101_sim') / 'config' / 'calibration.json')
         nodes += [
             NodeSpec(
@@ -160,6 +161,11 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
     return nodes
 
 
+def _sim_port() -> str:
+    """Return a path of this user's and this run's own."""
+    return f'{gettempdir()}/so101_sim_{os.getuid()}/{os.getpid()}'
+
+
 def _share(package: str) -> Path:
     return Path(get_package_share_directory(package))
 
@@ -185,7 +191,7 @@ INFER = Wiring(
         Argument('calibration', '', "LeRobot's calibration file of the arm"),
         Argument('max_velocity', 3.0, 'limit of the velocity of every joint, rad/s'),
         Argument('sim', False, 'simulated arm and cameras instead of real ones'),
-        Argument('sim_port', '/tmp/so101_sim/follower', 'where the simulated arm has its port'),
+        Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
         Argument('seed', 0, 'of the cube positions in simulation'),
     ),
     _infer_nodes,

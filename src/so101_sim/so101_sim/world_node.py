@@ -35,7 +35,7 @@ _NICENESS = -10
 
 @dataclass(frozen=True)
 class Parameters:
-    port: str = parameter('/tmp/so101_sim/follower', 'Path of the link to the servo bus')
+    port: str = parameter('', 'Path of the link to the servo bus, needed')
     seed: int = parameter(0, 'Seed of the first cube placement', low=0, high=2**31)
     calibration: str = parameter('', "Path of the simulated arm's calibration file, needed")
 
@@ -44,6 +44,8 @@ class WorldNode(Node):
     def __init__(self) -> None:
         super().__init__('sim_world')
         self._given = declare(self, Parameters)
+        if not self._given.port:
+            raise UserError('parameter port: give a path for the simulated port, /tmp/arm for one')
         if not self._given.calibration:
             raise UserError(
                 'parameter calibration: give the path of a LeRobot calibration, such as '
