@@ -163,7 +163,7 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
 
 def _sim_port() -> str:
     """Return a path of this user's and this run's own."""
-    return f'{gettempdir()}/so101_sim_{os.getuid()}/{os.getpid()}'
+    return f'{gettempdir()}/so101_sim_{os.getuid()}_{os.getpid()}'
 
 
 def _share(package: str) -> Path:

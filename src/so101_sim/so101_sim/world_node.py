@@ -1,6 +1,5 @@
 """The node that is the simulated robot: physics in real time, and its servo bus at a port."""
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -28,9 +27,6 @@ _LEAST_FACTOR = 0.95
 
 # Seconds between two threads' turns: the bus answers within it while physics or ROS is at work.
 _SWITCH_INTERVAL = 0.0005
-
-# A real arm does not wait while the machine is busy; this needs a fifth of a core at most.
-_NICENESS = -10
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,6 @@ class WorldNode(Node):
 
     def open(self) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        try:
-            os.nice(_NICENESS)  # of this thread, and so of those that it starts
-        except PermissionError:
-            pass  # only root may: then a busy machine makes a slow bus
         self._closing.append(RealTime(self._simulation, self._end_without_physics))
         port = Path(self._given.port).expanduser()
         self._closing.append(SerialDevice(port, self._simulation.receive))
