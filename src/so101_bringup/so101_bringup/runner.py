@@ -64,8 +64,7 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
             outcome.signal = number
             outcome.failure = f'stopped by {signal.Signals(number).name}'
         elif number or name not in ending:
-            said = processes[name].last_line
-            outcome.failure = said if said.startswith(f'{name}:') else f'{name} ended: {said}'
+            outcome.failure = processes[name].epitaph(number)
     finally:
         outcome.codes = _stop(processes)
         for number, handler in before.items():
@@ -109,7 +108,7 @@ class _Process:
         events: 'SimpleQueue[tuple[str, int]]',
     ) -> None:
         self.name = name
-        self.last_line = ''
+        self._last_line = ''
         # A session of its own: Ctrl-C in the terminal reaches the runner alone, which then stops
         # the nodes in order, once.
         self.child = subprocess.Popen(
@@ -132,12 +131,22 @@ class _Process:
         for line in output:
             line = line.rstrip()
             if line:
-                self.last_line = line
+                self._last_line = line
                 text = line if line.startswith(f'{self.name}:') else f'{self.name}: {line}'
-                print(text, flush=True)
-        code = self.child.wait()
-        self.last_line = self.last_line or f'exit code {code}'
-        events.put((self.name, code))
+                try:
+                    sys.stdout.write(f'{text}\n')  # in one piece: others write, too
+                    sys.stdout.flush()
+                except OSError:
+                    # Nobody reads any more: as when a terminal is closed. Go on emptying the pipe.
+                    events.put(('', signal.SIGHUP))
+        events.put((self.name, self.child.wait()))
+
+    def epitaph(self, code: int) -> str:
+        """Say how the process ended: killed, or with what it said last."""
+        if code < 0:
+            return f'{self.name} was killed by {signal.Signals(-code).name}; start again'
+        said = self._last_line or f'exit code {code}, without a word'
+        return said if said.startswith(f'{self.name}:') else f'{self.name} ended: {said}'
 
     def stop(self) -> int:
         """Ask the process to end, kill its whole session if it does not; return its exit code."""

@@ -4,6 +4,7 @@
 LeRobot: on a robot PC the launch system reads it with the system's Python.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Argument:
     name: str
     default: Value
     description: str
+    low: float | None = None
 
     @property
     def default_text(self) -> str:
@@ -39,10 +41,15 @@ class Argument:
         if isinstance(self.default, str):
             return str(Path(text).expanduser()) if text.startswith('~') else text
         try:
-            return type(self.default)(text)
+            value = type(self.default)(text)
         except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             kind = 'a whole number' if isinstance(self.default, int) else 'a number'
-            raise UserError(f'{self.name}:={text}: expected {kind}') from None
+            raise UserError(f'{self.name}:={text}: expected {kind}')
+        if self.low is not None and value < self.low:
+            raise UserError(f'{self.name}:={text}: expected at least {self.low:g}')
+        return value
 
 
 @dataclass(frozen=True)
@@ -180,8 +187,8 @@ INFER = Wiring(
             'LeRobot policy checkpoint folder (SmolVLA, ACT ...)',
         ),
         Argument('task', 'Pick up the cube and place it in the bowl', 'what the policy is told'),
-        Argument('num_rollouts', 1, 'how many rollouts'),
-        Argument('episode_time', 10.0, 'seconds of each rollout'),
+        Argument('num_rollouts', 1, 'how many rollouts', low=1),
+        Argument('episode_time', 10.0, 'seconds of each rollout', low=0.1),
         Argument(
             'direct_reset', False, 'go straight to the home pose instead of by the zero pose'
         ),
@@ -189,10 +196,10 @@ INFER = Wiring(
         Argument('recordings', 'recordings', 'folder of the bags'),
         Argument('port', '/dev/ttyACM0', 'serial port of the arm'),
         Argument('calibration', '', "LeRobot's calibration file of the arm"),
-        Argument('max_velocity', 3.0, 'limit of the velocity of every joint, rad/s'),
+        Argument('max_velocity', 3.0, 'limit of the velocity of every joint, rad/s', low=0.1),
         Argument('sim', False, 'simulated arm and cameras instead of real ones'),
         Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
-        Argument('seed', 0, 'of the cube positions in simulation'),
+        Argument('seed', 0, 'of the cube positions in simulation', low=0),
     ),
     _infer_nodes,
 )

@@ -111,3 +111,34 @@ def test_a_signal_stops_the_nodes_and_is_the_exit_code(
     process.send_signal(number)
     assert process.wait(timeout=20) == 128 + number
     assert process.stdout.read() == ''
+
+
+def test_a_killed_node_is_not_hidden_behind_what_it_said_before(package: Path) -> None:
+    body = """
+        import os
+        print('all is well', flush=True)
+        os.kill(os.getpid(), 9)
+    """
+    boss = script(package, 'boss', 'time.sleep(60)', ends_graph=True)
+    outcome = runner.run([script(package, 'worker', body), boss], {})
+    assert outcome.failure == 'worker was killed by SIGKILL; start again'
+
+
+def test_a_reader_that_goes_away_stops_the_graph(package: Path) -> None:
+    body = """
+        import signal
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        while True:
+            print('ready', flush=True)
+            time.sleep(0.01)
+    """
+    script(package, 'worker', body)
+    program = (
+        'import sys; from so101_bringup import runner; from so101_bringup.wiring import NodeSpec;'
+        "sys.exit(runner.run([NodeSpec('example', 'worker', 'worker')], {}).code)"
+    )
+    process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) != 0

@@ -18,6 +18,8 @@ def test_an_unknown_argument_names_the_known_ones() -> None:
     [
         (Argument('n', 1, ''), 'x', 'n:=x: expected a whole number'),
         (Argument('t', 1.0, ''), 'x', 't:=x: expected a number'),
+        (Argument('t', 1.0, ''), 'inf', 't:=inf: expected a number'),
+        (Argument('n', 1, '', low=1), '0', 'n:=0: expected at least 1'),
         (Argument('b', True, ''), 'yes', 'b:=yes: expected true or false'),
     ],
 )

@@ -19,7 +19,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from so101_description.joints import GRIPPER, HOME, JOINTS
 from so101_episodes.move import Move, plan
-from so101_episodes.rollouts import ArmFault, Plan, Pose, Stopped, roll_out
+from so101_episodes.rollouts import ArmFault, OtherDriver, Plan, Pose, Stopped, roll_out
 from so101_node.error import UserError
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
@@ -47,6 +47,7 @@ STILL = 0.01  # rad within STILL_TIME: the reference stands still
 STILL_TIME = 0.1  # s
 SETTLE_TIME = 2.0  # s from the end of a move to the arm's being there
 POLL_PERIOD = 0.02  # s
+LISTEN_TIME = 1.5  # s; a driver is heard on /diagnostics once a second
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Rollout(Node):
             self.subscribe(SIM_SUCCESS, self._judged)
         self.subscribe(DIAGNOSTICS, self._take_health)
         self._ports: set[str] = set()  # of the drivers heard on /diagnostics
+        self._moving = False  # from then on, this is the graph that others have to leave alone
         self._fault = ''  # why the driver holds the arm
         self._fault_raised = False
         self._success = False
@@ -168,14 +170,10 @@ class Rollout(Node):
         if not self._wait(lambda: all(there() for there in missing.values()), timeout):
             names = ', '.join(name for name, there in missing.items() if not there())
             raise UserError(f'no arm after {timeout:g} s: there is no {names}; see the driver')
-        if len(self._ports) > 1:
-            # Each would take our trajectories: one may be a real arm, and this a simulation.
-            raise UserError(
-                f'there are drivers of {" and ".join(sorted(self._ports))}: end the others, or '
-                'give each graph a ROS_DOMAIN_ID of its own'
-            )
+        self.pause(LISTEN_TIME)  # another driver would be heard by now
 
     def torque(self, on: bool) -> None:
+        self._moving = True
         self._call(self._torque, ARM_TORQUE.type.Request(data=on))
         since = time.monotonic()
         if on and not self._wait(lambda: self._reference.received > since, SILENCE):
@@ -245,6 +243,8 @@ class Rollout(Node):
             if status.name == 'driver/arm':
                 said = {pair.key: pair.value for pair in status.values}
                 self._ports.add(said.get('port', ''))
+                if said.get('port') != (self._settings.port or said.get('port')):
+                    continue
                 self._fault = said.get('reason', '') if said.get('state') == 'fault' else ''
                 self._fault_raised = self._fault_raised and bool(self._fault)
 
@@ -292,6 +292,12 @@ class Rollout(Node):
             if self._fault and not self._fault_raised:
                 self._fault_raised = True  # once: what follows is the way out of it
                 raise ArmFault(self._fault)
+            if len(self._ports) > 1 and not self._moving:
+                # Each would take our trajectories: one may be a real arm, and this a simulation.
+                raise OtherDriver(
+                    f'there are drivers of {" and ".join(sorted(self._ports))}: end the others, '
+                    'or give each graph a ROS_DOMAIN_ID of its own'
+                )
             left = deadline - time.monotonic()
             if left <= 0:
                 return False

@@ -26,6 +26,10 @@ class ArmFault(UserError):
     """The driver latched a fault, arm/stop for one: it holds the arm where it is."""
 
 
+class OtherDriver(UserError):
+    """Another driver would take what is meant for ours: say nothing more to anybody."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to do; times in seconds."""
@@ -72,9 +76,9 @@ def roll_out(plan: Plan, robot: Robot, report: Callable[[str], None]) -> None:
 
     After a UserError the policy is off, the episode closed, the arm home (as far as the robot
     still does that) and without torque, and the first error is raised. A fault of the arm is first
-    waited out: whoever pressed stop wants the arm held, not dropped.
+    waited out, on a real arm: whoever pressed stop wants it held, not dropped.
     """
-    robot.wait_for_arm()
+    robot.wait_for_arm()  # raises OtherDriver, too
     report(f'the arm moves to its home pose in {plan.start_pause:g} s')
     robot.pause(plan.start_pause)
     try:
@@ -89,7 +93,7 @@ def roll_out(plan: Plan, robot: Robot, report: Callable[[str], None]) -> None:
             if number < plan.num_rollouts:
                 robot.pause(plan.pause_between)
     except UserError as error:
-        if isinstance(error, ArmFault):
+        if isinstance(error, ArmFault) and not plan.sim:
             report(f'{error}. The arm is held; Ctrl-C lets go of it')
             robot.wait_for_clearance()
         _attempt(lambda: robot.move(plan.home), report)

@@ -205,7 +205,7 @@ def test_a_home_that_is_no_pose_is_refused(graph: Any, home: str) -> None:
 
 def test_a_stopped_arm_is_held_until_the_fault_is_cleared(graph: Any) -> None:
     world = World(graph)
-    process = graph.start(MODULE, **{**QUICK, 'episode_time': 30.0})
+    process = graph.start(MODULE, **{**QUICK, 'episode_time': 30.0, 'sim': 'false'})
     for line in process.stdout:
         if 'waiting for the policy' in line:
             break

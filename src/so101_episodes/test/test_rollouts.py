@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from so101_description.joints import HOME
-from so101_episodes.rollouts import ZERO_POSE, ArmFault, Plan, Pose, Stopped, roll_out
+from so101_episodes.rollouts import ZERO_POSE, ArmFault, OtherDriver, Plan, Pose, Stopped, roll_out
 from so101_node.error import UserError
 
 PLAN = Plan(
@@ -167,6 +167,20 @@ def test_an_arm_that_was_stopped_is_held_until_that_is_cleared() -> None:
     robot = FakeRobot(run=ArmFault('stopped'))
     lines: list[str] = []
     with pytest.raises(UserError, match='stopped'):
-        roll_out(PLAN, robot, lines.append)
+        roll_out(replace(PLAN, sim=False), robot, lines.append)
     assert robot.told[-5:] == ['disable', 'unlabelled', 'clearance', 'home', 'torque off']
     assert lines[-1] == 'stopped. The arm is held; Ctrl-C lets go of it'
+
+
+def test_nobody_holds_a_simulated_arm() -> None:
+    robot = FakeRobot(run=ArmFault('stopped'))
+    with pytest.raises(UserError, match='stopped'):
+        roll_out(PLAN, robot, lambda _: None)
+    assert 'clearance' not in robot.told
+
+
+def test_beside_another_driver_nothing_is_told_to_anybody() -> None:
+    robot = FakeRobot(arm=OtherDriver('two'))
+    with pytest.raises(OtherDriver):
+        roll_out(PLAN, robot, lambda _: None)
+    assert robot.told == ['arm']

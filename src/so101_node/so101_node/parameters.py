@@ -6,6 +6,7 @@ class Parameters:
 """
 
 import dataclasses
+import math
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -69,10 +70,12 @@ def checked(field: dataclasses.Field, value: Any) -> Any:
     if type(value) is not expected:
         raise UserError(f'parameter {field.name}: expected {expected.__name__}, got {value!r}')
     low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise UserError(f'parameter {field.name}: {value} is outside {low} to {high}')
-    if value != value:
-        raise UserError(f'parameter {field.name}: {value} is not a number')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f'parameter {field.name}: {value} is not a finite number')
+    if low is not None and value < low:
+        raise UserError(f'parameter {field.name}: {value} is too small; give at least {low}')
+    if high is not None and value > high:
+        raise UserError(f'parameter {field.name}: {value} is too large; give at most {high}')
     if choices and value not in choices:
         raise UserError(f'parameter {field.name}: {value!r} is none of {", ".join(choices)}')
     return value

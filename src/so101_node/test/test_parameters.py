@@ -49,10 +49,11 @@ def test_overrides_and_a_whole_number_for_a_real_one() -> None:
 @pytest.mark.parametrize(
     ('overrides', 'message'),
     [
-        ({'rate': 10.0}, 'rate: 10.0 is outside 50 to 1000'),
+        ({'rate': 10.0}, 'rate: 10.0 is too small; give at least 50'),
         ({'rate': 'fast'}, "rate: expected float, got 'fast'"),
-        ({'rate': float('nan')}, 'rate: nan is not a number'),
-        ({'count': 0}, 'count: 0 is outside 1 to'),
+        ({'rate': float('nan')}, 'rate: nan is not a finite number'),
+        ({'count': 0}, 'count: 0 is too small; give at least 1'),
+        ({'rate': 2000.0}, 'rate: 2000.0 is too large; give at most 1000'),
         ({'count': True}, 'count: expected int, got True'),
         ({'mode': 'odd'}, "mode: 'odd' is none of soft, hard"),
         ({'raet': 100.0}, 'unknown parameter raet; known: count, home, mode, rate'),

@@ -40,7 +40,7 @@ class LoadedPolicy:
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             raise UserError(
                 f'checkpoint {checkpoint.path}: LeRobot cannot load it: '
-                f'{type(error).__name__}: {_first_line(error)}'
+                f'{type(error).__name__}: {_first_lines(error)}'
             ) from error
         try:
             for _ in range(WARM_UPS):
@@ -108,5 +108,6 @@ def _temporary_files_removed() -> Iterator[None]:
             tempfile.tempdir = before
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition('\n')[0]
+def _first_lines(error: BaseException) -> str:
+    """Return two lines as one: torch's first only says that there is an error."""
+    return ' '.join(line.strip() for line in str(error).strip().splitlines()[:2])
