@@ -80,14 +80,16 @@ def run(make_node: Callable[[], Node]) -> None:
     """
     end_with_parent()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
     stop: Future = Future()
+    ending = threading.Lock()
 
     def end(error: BaseException | None = None) -> None:
-        if not stop.done():
-            stop.set_result(error)
+        with ending:
+            if not stop.done():
+                stop.set_result(error)
 
     _call_on_signal(end)
-    executor = SingleThreadedExecutor()
     node = None
     try:
         node = make_node()
@@ -104,7 +106,8 @@ def run(make_node: Callable[[], Node]) -> None:
         name = node.get_name() if node else Path(sys.argv[0]).stem
         sys.exit(f'{name}: {error}')
     finally:
-        executor.shutdown(timeout_sec=1.0)
+        with ending:  # the thread that ended it may still be waking the executor
+            executor.shutdown(timeout_sec=1.0)
         rclpy.try_shutdown()
         # The interpreter gives signals their deadly default back while it ends; a second Ctrl-C
         # then must not turn a clean exit into a killed process.

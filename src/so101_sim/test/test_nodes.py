@@ -213,8 +213,9 @@ def test_the_world_leaves_on_a_signal_with_its_link_gone(
 @pytest.mark.parametrize(
     ('parameters', 'text'),
     [
-        ({}, 'parameter calibration'),
-        ({'calibration': '/nowhere.json'}, '/nowhere.json: No such file'),
+        ({}, 'parameter port'),
+        ({'port': '/tmp/arm'}, 'parameter calibration'),
+        ({'port': '/tmp/arm', 'calibration': '/nowhere.json'}, '/nowhere.json: No such file'),
         ({'port': '/proc/here', 'calibration': 'OURS'}, '/proc/here'),
     ],
 )
