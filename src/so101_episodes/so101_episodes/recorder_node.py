@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from so101_episodes.bag import Channel
+from so101_episodes.bag import Channel, message_definitions
 from so101_episodes.episode import new_name
 from so101_episodes.recording import Recording
 from so101_node.diagnostics import Diagnostics, Level, Status
@@ -47,6 +47,11 @@ RECORDED = (
 )
 
 
+# Times the publishers' queues. States fill theirs in half a second, for which a busy machine does
+# hold up the recorder; five seconds it does not.
+PATIENCE = 10
+
+
 @dataclass(frozen=True)
 class Parameters:
     directory: str = parameter('recordings', 'Folder of the episodes')
@@ -76,6 +81,7 @@ class Recorder(Node):
 
     def open(self) -> None:
         self._check_space()  # now, before anything moves, and again for each episode
+        message_definitions()  # now, too: reading them would hold up the first episode
 
     def close(self) -> None:
         recording = self._recording
@@ -85,7 +91,8 @@ class Recorder(Node):
             self._finish('unlabelled', reason='interrupted')
 
     def _record(self, topic: Topic) -> Channel:
-        subscription = self.subscribe(topic, lambda *_: None, raw=True)
+        deep = topic._replace(qos=patient(topic.qos))
+        subscription = self.subscribe(deep, lambda *_: None, raw=True)
         name = subscription.topic_name
         subscription.callback = partial(self._receive, name)
         return Channel(
@@ -179,6 +186,13 @@ class Recorder(Node):
         }
         message = f'{lost} messages lost' if lost else 'no message lost'
         return [Status('recorder/episode', Level.WARN if lost else Level.OK, message, values)]
+
+
+def patient(qos: QoSProfile) -> QoSProfile:
+    """Return the profile with a queue for a recorder that is held up."""
+    return QoSProfile(
+        depth=PATIENCE * qos.depth, reliability=qos.reliability, durability=qos.durability
+    )
 
 
 def main() -> None:

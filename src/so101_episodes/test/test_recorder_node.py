@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
@@ -17,7 +18,8 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 
 from so101_episodes.episode import FILE, PARTIAL, Episode
-from so101_episodes.recorder_node import RECORDED
+from so101_episodes.recorder_node import RECORDED, patient
+from so101_node.node import Node
 from so101_node.topics import (
     CAMERAS,
     DIAGNOSTICS,
@@ -238,3 +240,23 @@ def test_health_is_on_diagnostics(graph: Any, tmp_path: Path) -> None:
     assert health.values['lost'] == '0'
     graph.call(EPISODE_STOP)
     graph.wait_for(lambda: health.values['state'] == 'idle', 'end of the recording')
+
+
+def test_a_recorder_that_is_held_up_for_a_while_loses_nothing() -> None:
+    rclpy.init()
+    try:
+        node = Node('held_up')
+        received: list[bytes] = []
+        publisher = node.publisher(JOINT_STATES)
+        deep = JOINT_STATES._replace(qos=patient(JOINT_STATES.qos))
+        node.subscribe(deep, received.append, raw=True)
+        count = 5 * JOINT_STATES.qos.depth
+        for _ in range(count):
+            publisher.publish(JointState())
+            time.sleep(0.001)
+        deadline = time.monotonic() + 10
+        while len(received) < count and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.1)
+        assert len(received) == count
+    finally:
+        rclpy.shutdown()
