@@ -61,6 +61,12 @@ def main(values: Mapping[str, Value]) -> int:
     figures.show('SO-101 demo', found)
     trained = health.last.get('policy/inference', {}).get('trained') == 'True'
     notes = [] if trained else ['The policy is untrained: it moves the arm, not the cube.']
+    slow = [figure.name.replace('_', ' ') for figure in found if figures.mark(figure) == 'slow']
+    if slow:
+        notes.append(
+            f'Slow, not wrong: {", ".join(slow)}. The machine was too busy (load average '
+            f'{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); end other programs and try again.'
+        )
     for note in notes:
         print(note)
     for folder in folders:
