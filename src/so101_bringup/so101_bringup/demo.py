@@ -65,7 +65,7 @@ def main(values: Mapping[str, Value]) -> int:
     if slow:
         notes.append(
             f'Slow, not wrong: {", ".join(slow)}. The machine was too busy (load average '
-            f'{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); end other programs and try again.'
+            f'{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores): end other programs, try again.'
         )
     for note in notes:
         print(note)
