@@ -6,9 +6,9 @@ from typing import Any
 import cv2
 import numpy as np
 from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_typestore
 
 from so101_cameras.image import Array, from_jpeg
+from so101_episodes.bag import message_definitions
 
 COLUMNS = 6
 WIDTH, HEIGHT = 320, 240  # of one frame, pixels
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 320, 240  # of one frame, pixels
 
 def write_contact_sheet(episode: Path, path: Path) -> Path:
     """Write a PNG: a row per camera, COLUMNS frames evenly over the episode. Returns `path`."""
-    typestore: Any = get_typestore(Stores.ROS2_JAZZY)
+    typestore: Any = message_definitions()
     rows = []
     with Reader(episode) as reader:
         for connection in sorted(reader.connections, key=lambda c: c.topic):

@@ -44,12 +44,13 @@ def main(values: Mapping[str, Value]) -> int:
     started = time.time_ns()
     summary = FOLDER / 'summary.json'
     summary.unlink(missing_ok=True)  # it is there after a run that came to its end
-    os.environ.update(environment())
+    variables = environment()
+    os.environ.update(variables)  # the demo listens, too
     recordings = Path(str(values['recordings']))
     before = set(recordings.glob('[!.]*'))
     nodes = WIRING.nodes(values)
     with HealthLog() as health:
-        outcome = runner.run(nodes, environment())
+        outcome = runner.run(nodes, variables)
     if outcome.failure:
         print(f'so101 demo: {outcome.failure}', file=sys.stderr)
         return outcome.code

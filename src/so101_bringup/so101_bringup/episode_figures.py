@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_typestore
 
+from so101_episodes.bag import message_definitions
 from so101_episodes.episode import Episode, TopicCount
 from so101_node.topics import CAMERAS
 
@@ -40,7 +40,7 @@ class EpisodeFigures:
 def measure(folder: Path) -> EpisodeFigures:
     """Read an episode's bag. Raises UserError or rosbags' ReaderError for a broken one."""
     episode = Episode.load(folder)
-    typestore = get_typestore(Stores.ROS2_JAZZY)
+    typestore = message_definitions()
     messages: dict[str, list[tuple[int, Any]]] = {}
     counts: dict[str, int] = {}
     images = {camera.compressed.name: name for name, camera in CAMERAS.items()}

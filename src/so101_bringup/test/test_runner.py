@@ -34,6 +34,15 @@ def script(folder: Path, name: str, body: str, ends_graph: bool = False) -> Node
     return NodeSpec('example', name, name, {'word': 'a b', 'number': 2.0}, ends_graph)
 
 
+def start_runner() -> 'subprocess.Popen[str]':
+    """Run the node `worker` in a process whose exit code is the runner's."""
+    program = (
+        'import sys; from so101_bringup import runner; from so101_bringup.wiring import NodeSpec;'
+        "sys.exit(runner.run([NodeSpec('example', 'worker', 'worker')], {}).code)"
+    )
+    return subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+
+
 def test_the_node_that_ends_the_graph_stops_the_others(package: Path) -> None:
     worker = script(package, 'worker', 'time.sleep(60)')
     boss = script(package, 'boss', 'time.sleep(0.1)', ends_graph=True)
@@ -100,11 +109,7 @@ def test_a_signal_stops_the_nodes_and_is_the_exit_code(
         time.sleep(60)
     """
     script(package, 'worker', body)
-    program = (
-        'import sys; from so101_bringup import runner; from so101_bringup.wiring import NodeSpec;'
-        "sys.exit(runner.run([NodeSpec('example', 'worker', 'worker')], {}).code)"
-    )
-    process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+    process = start_runner()
     assert process.stdout is not None
     assert process.stdout.readline().startswith('Starting worker')
     assert process.stdout.readline() == 'worker: ready\n'
@@ -133,11 +138,7 @@ def test_a_reader_that_goes_away_stops_the_graph(package: Path) -> None:
             time.sleep(0.01)
     """
     script(package, 'worker', body)
-    program = (
-        'import sys; from so101_bringup import runner; from so101_bringup.wiring import NodeSpec;'
-        "sys.exit(runner.run([NodeSpec('example', 'worker', 'worker')], {}).code)"
-    )
-    process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True)
+    process = start_runner()
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()

@@ -17,7 +17,12 @@ def end_with_parent() -> None:
     parent = os.environ.get(END_WITH_PARENT)
     if not parent:
         return
-    pr_set_pdeathsig = 1  # from linux/prctl.h
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    signal_with_parent(signal.SIGTERM)
     if os.getppid() != int(parent):
         sys.exit(1)
+
+
+def signal_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send this signal when the thread that started this process ends (Linux)."""
+    pr_set_pdeathsig = 1  # from linux/prctl.h
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, number)

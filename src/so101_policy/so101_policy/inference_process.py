@@ -12,7 +12,6 @@ It speaks JSON messages over a socket that keeps their bounds, images come throu
 It ends when the other side of the socket is gone, and at once when its parent dies.
 """
 
-import ctypes
 import json
 import signal
 import socket
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from so101_node.error import UserError
+from so101_node.lifetime import signal_with_parent
 from so101_policy import checkpoint
 from so101_policy.frames import Frames
 
@@ -32,7 +32,7 @@ MESSAGE_BYTES = 1 << 18
 
 
 def main() -> None:
-    _die_with_parent()
+    signal_with_parent(signal.SIGKILL)  # also amid a long inference
     channel = socket.socket(fileno=int(sys.argv[1]))
     frames = Frames(int(sys.argv[2]))
 
@@ -61,12 +61,6 @@ def main() -> None:
         sys.exit(1)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent went away
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process with its parent, also amid a long inference (Linux)."""
-    pr_set_pdeathsig = 1  # from linux/prctl.h
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 if __name__ == '__main__':
