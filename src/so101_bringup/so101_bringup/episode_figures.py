@@ -32,7 +32,7 @@ class EpisodeFigures:
     tracking_max: float
     travel: float  # largest range of a joint's measured position
     trajectories: int
-    trajectories_reached: int  # of these, how many the reference went through
+    trajectories_reached: int  # of these, how many the reference came to, see _reached
     real_time_factor: float  # the worst that the simulation said, NaN for a real arm
     miscounted: list[str]  # topics whose bag does not hold what was published
 
@@ -113,7 +113,12 @@ def _tracking_error(states: tuple[Array, Array], reference: tuple[Array, Array])
 
 
 def _reached(trajectories: list[tuple[int, Any]], reference: tuple[Array, Array]) -> int:
-    """Count the trajectories that the reference went through, until the next one took over."""
+    """Count the trajectories that the reference came to, until the next one took over.
+
+    Came to: within REACHED of any one point at its time. Not the first: the velocity limit makes
+    the reference late there. One without a point due in its time is counted, too. That the first
+    goal of each was written to the bus is what `trajectories_started` of driver/arm says.
+    """
     if len(reference[0]) < 2:
         return 0
     ends = [received * 1e-9 for received, _ in trajectories[1:]] + [float(reference[0][-1])]
