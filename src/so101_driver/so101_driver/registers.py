@@ -76,9 +76,20 @@ STATUS = Register(65)  # the bits of FAULTS
 MOVING = Register(66)
 PRESENT_CURRENT = Register(69, 2, sign=15)  # 6.5 mA
 
+# Of the factory's own table; LeRobot writes it together with the EPROM.
+MAX_ACCELERATION = Register(85)  # 8.7 degrees/s^2
+
+# Torque enable to torque limit: what the servo was told.
+COMMAND_ADDRESS = TORQUE_ENABLE.address
+COMMAND_SIZE = TORQUE_LIMIT.address + TORQUE_LIMIT.size - COMMAND_ADDRESS
+
 # Position to current: the whole measured state in one block.
 STATE_ADDRESS = PRESENT_POSITION.address
 STATE_SIZE = 15
+
+# Both in one block: torque enable to current.
+FULL_ADDRESS = COMMAND_ADDRESS
+FULL_SIZE = STATE_ADDRESS + STATE_SIZE - FULL_ADDRESS
 
 # Bits of STATUS, and of the error byte of every reply.
 FAULTS = {1: 'voltage', 2: 'encoder', 4: 'temperature', 8: 'current', 32: 'overload'}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,3 +63,59 @@ def test_a_read_ends_at_its_deadline(serial_port: SerialPort) -> None:
     begin = time.monotonic()
     assert serial_port.read(begin + 0.02) == b''
     assert 0.02 <= time.monotonic() - begin < 0.5
+
+
+def test_input_that_nobody_read_is_dropped_and_counted(
+    servo_bus: FakeBus, serial_port: SerialPort
+) -> None:
+    assert serial_port.discard() == 0
+    os.write(servo_bus._master, bytes(300))
+    deadline = time.monotonic() + 10
+    seen = 0
+    while not seen and time.monotonic() < deadline:
+        seen = serial_port.discard()
+    assert 0 < seen <= 300
+    while serial_port.discard() and time.monotonic() < deadline:
+        pass  # on a busy machine the pty hands them over in parts
+    assert serial_port.read(time.monotonic()) == b''
+
+
+def test_what_has_come_is_read_also_after_the_deadline(
+    servo_bus: FakeBus, serial_port: SerialPort
+) -> None:
+    os.write(servo_bus._master, b'here')
+    assert serial_port._readable.poll(10_000)
+    assert serial_port.read(time.monotonic() - 1.0) == b'here'
+
+
+@pytest.mark.parametrize('method', ['read', 'write'])
+def test_a_device_that_is_gone_is_an_error(method: str) -> None:
+    master, slave = os.openpty()
+    port = SerialPort(os.ttyname(slave))
+    os.close(slave)
+    os.close(master)
+    assert port.discard() == 0
+    with pytest.raises(OSError):
+        port.read(time.monotonic() + 10) if method == 'read' else port.write(b'x')
+    port.close()
+
+
+def test_an_adapter_that_waits_is_told_not_to(
+    servo_bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bytes] = []
+
+    def adapter(fd: int, request: int, *argument: bytearray) -> int:
+        if request == termios.TIOCGSERIAL:
+            argument[0][16:20] = (0x40).to_bytes(4, sys.byteorder)
+        elif request == termios.TIOCSSERIAL:
+            told.append(bytes(argument[0]))
+        else:
+            return ioctl(fd, request, *argument)
+        return 0
+
+    ioctl = fcntl.ioctl
+    monkeypatch.setattr(fcntl, 'ioctl', adapter)
+    SerialPort(servo_bus.path).close()
+    # ASYNC_LOW_LATENCY, beside what was set before.
+    assert [int.from_bytes(settings[16:20], sys.byteorder) for settings in told] == [0x2040]
