@@ -1,154 +1,251 @@
 """Trajectories with the semantics of ros2_controllers' joint_trajectory_controller; pure.
 
-Times are int nanoseconds of system time; positions radians, in the order of JOINTS.
+Those of its topic and its default parameters (4.42, for Jazzy), and the replacement that its
+documentation describes. Stricter: a joint named twice, a point before the start, a start far in
+the future and a jump are refused. Otherwise: accelerations without velocities are not used.
+
+Times are int nanoseconds of system time; rows are in the order of JOINTS.
 """
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from math import degrees
+from operator import attrgetter, sub
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from so101_description.joints import JOINTS
+from so101_driver.limits import Motion
 from so101_node.error import UserError
 
-Array = NDArray[np.float64]
+Row = tuple[float, ...]  # one number per joint
+
+# Nanoseconds. Senders plan seconds ahead; a start that is further away is a clock set wrong, and
+# the arm would begin to move when nobody expects it any more.
+MAX_LEAD = 10_000_000_000
+
+# Radians, rad/s or rad/s^2: far beyond any arm, and small enough for every sum on the way.
+_LARGEST = 1e6
+
+# rad/s. What joint_trajectory_controller takes for zero: the rounding of 32-bit senders.
+_STANDSTILL = float(np.finfo(np.float32).eps)
+
+_ZEROS: Row = (0.0,) * len(JOINTS)
+
+
+class Unsound(UserError):
+    """Numbers that no working sender sends: not finite, or a jump."""
+
+
+class Point(NamedTuple):
+    """Radians, rad/s, rad/s^2; None where a point does not give them."""
+
+    time: int
+    position: Row
+    velocity: Row | None
+    acceleration: Row | None
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """n points; a row of NaN stands for velocities or accelerations that were not given."""
+    """At least one point, in the order of time. `held` are the joints that it does not name.
+
+    Those have velocity and acceleration 0 where others have one, and get their position when it
+    takes over.
+    """
 
     start: int
-    times: list[int]  # n, increasing
-    positions: Array  # (n, 6)
-    velocities: Array  # (n, 6)
-    accelerations: Array  # (n, 6)
+    points: tuple[Point, ...]
+    held: tuple[int, ...] = ()
 
     @property
     def end(self) -> int:
-        return self.times[-1]
+        return self.points[-1].time
 
-    def spliced(self, now: int, position: Array, velocity: Array) -> 'Trajectory':
-        """Return this trajectory from `now` on: past points dropped, the given state in front."""
-        first = min(bisect_right(self.times, now), len(self.times) - 1)
-        return Trajectory(
-            self.start,
-            [now, *self.times[first:]],
-            np.vstack((position, self.positions[first:])),
-            np.vstack((velocity, self.velocities[first:])),
-            np.vstack((np.zeros_like(position), self.accelerations[first:])),
-        )
+    def spliced(self, now: int, motion: Motion, since: int) -> 'Trajectory':
+        """Return what is left at `now`, led by `motion`, which is that of the time `since`.
 
-    def sample(self, now: int) -> Array:
-        """Return the position (6,) at `now`; the first before the start, the last after the end.
+        Points in the past are dropped, but for the last one.
+        """
+        position, velocity = (tuple(row.tolist()) for row in motion)
+        due = self.points[min(self._next(now), len(self.points) - 1) :]
+        if self.held:
+            due = tuple(point._replace(position=self._filled(point, position)) for point in due)
+        return Trajectory(self.start, (Point(since, position, velocity, _ZEROS), *due))
+
+    def sample(self, now: int) -> Motion:
+        """Return the motion at `now`: none before the first point, and from the last one on.
 
         Between two points it is a line, a cubic when both have velocities, or a quintic when both
         have accelerations too.
         """
-        right = bisect_right(self.times, now)
-        if right == 0:
-            return self.positions[0]
-        if right == len(self.times):
-            return self.positions[-1]
-        left = right - 1
-        duration = (self.times[right] - self.times[left]) * 1e-9
-        s = (now - self.times[left]) * 1e-9 / duration  # 0 to 1
-        p0, p1 = self.positions[left], self.positions[right]
-        v0, v1 = self.velocities[left] * duration, self.velocities[right] * duration
-        step = p1 - p0
-        if np.isnan(v0[0] + v1[0]):
-            return p0 + s * step
-        a0, a1 = self.accelerations[left] * duration**2, self.accelerations[right] * duration**2
-        if np.isnan(a0[0] + a1[0]):
-            powers = [v0 + v1 - 2 * step, 3 * step - 2 * v0 - v1, v0, p0]
-        else:
-            powers = [
-                6 * step - 3 * (v0 + v1) + 0.5 * (a1 - a0),
-                -15 * step + 8 * v0 + 7 * v1 + 1.5 * a0 - a1,
-                10 * step - 6 * v0 - 4 * v1 - 1.5 * a0 + 0.5 * a1,
-                0.5 * a0,
-                v0,
-                p0,
+        index = self._next(now)
+        if 0 < index < len(self.points):
+            return _between(self.points[index - 1], self.points[index], now)
+        point = self.points[0 if index == 0 else -1]
+        return Motion(np.array(point.position), np.zeros(len(JOINTS)))
+
+    def _next(self, now: int) -> int:
+        """Return the index of the first point that is later than `now`."""
+        return bisect_right(self.points, now, key=attrgetter('time'))
+
+    def _filled(self, point: Point, position: Row) -> Row:
+        return tuple(
+            (position if joint in self.held else point.position)[joint]
+            for joint in range(len(JOINTS))
+        )
+
+
+def _between(before: Point, after: Point, now: int) -> Motion:
+    """Return the motion between two points, by Hermite polynomials of s from 0 to 1."""
+    s = (now - before.time) / (after.time - before.time)
+    seconds = (after.time - before.time) * 1e-9
+    r = 1 - s
+    rows = [after.position]
+    weights, rates = [s], [1.0]
+    if before.velocity and after.velocity:
+        rows += [before.velocity, after.velocity]
+        weights = [s * s * (3 - 2 * s), s * r * r, -s * s * r]
+        rates = [6 * s * r, r * (1 - 3 * s), s * (3 * s - 2)]
+        if before.acceleration and after.acceleration:
+            rows += [before.acceleration, after.acceleration]
+            weights = [
+                s**3 * (10 - 15 * s + 6 * s * s),
+                s * r**3 * (1 + 3 * s),
+                s**3 * r * (3 * s - 4),
+                s * s * r**3 / 2,
+                s**3 * r * r / 2,
             ]
-        return np.polyval(np.array(powers), s)
+            rates = [
+                30 * s * s * r * r,
+                r * r * (1 + 2 * s - 15 * s * s),
+                s * s * (28 * s - 12 - 15 * s * s),
+                s * r * r * (2 - 5 * s) / 2,
+                s * s * r * (3 - 5 * s) / 2,
+            ]
+    start = np.array(before.position)
+    values = np.array(rows)
+    values[0] -= start
+    values[1:3] *= seconds
+    values[3:] *= seconds**2
+    way, rate = np.array((weights, rates)) @ values
+    return Motion(start + way, rate / seconds)
 
 
-def parse(message: Any, now: int) -> Trajectory:
+def parse(message: Any, now: int, *, partial: bool = False) -> Trajectory:
     """Check a trajectory_msgs/JointTrajectory; raises UserError with the reason for refusing it.
 
-    Stamp 0 starts it now. All six joints are required, in any order.
+    Stamp 0 starts it now. The joints may come in any order, and all six have to, unless
+    `partial`: those that are not named stand still.
     """
     names = list(message.joint_names)
     if not names or not message.points:
         raise UserError('the trajectory has no joint names or no points')
     for problem, joints in (
         ('unknown joint', set(names) - set(JOINTS)),
-        ('missing joint', set(JOINTS) - set(names)),
         ('duplicate joint', {name for name, count in Counter(names).items() if count > 1}),
+        ('missing joint', set() if partial else set(JOINTS) - set(names)),
     ):
         if joints:
-            raise UserError(f'{problem} {", ".join(sorted(joints))}')
+            raise UserError(
+                f'{problem} {", ".join(sorted(joints))}: name each of {", ".join(JOINTS)} once'
+            )
+    start, times = _times(message, now)
+    points = tuple(
+        _point(time, point, index, names)
+        for index, (time, point) in enumerate(zip(times, message.points, strict=True))
+    )
+    for joint, velocity in zip(JOINTS, points[-1].velocity or _ZEROS, strict=True):
+        if abs(velocity) > _STANDSTILL:
+            raise UserError(
+                f'{joint} has {degrees(velocity):.2f} degrees/s at the last point: end with '
+                'velocity 0, or leave the velocities out'
+            )
+    held = tuple(index for index, joint in enumerate(JOINTS) if joint not in names)
+    return Trajectory(start, points, held)
 
+
+def _times(message: Any, now: int) -> tuple[int, list[int]]:
+    """Return when the trajectory starts and when each of its points is due."""
     offsets = [_nanoseconds(point.time_from_start) for point in message.points]
-    if offsets[0] < 0 or any(later <= earlier for earlier, later in pairwise(offsets)):
-        raise UserError('the times of the points do not increase from 0 on')
+    if offsets[0] < 0:
+        raise UserError(f'point 0 is due {-offsets[0] * 1e-9:.3f} s before the start')
+    for index, (earlier, later) in enumerate(pairwise(offsets)):
+        if later <= earlier:
+            raise UserError(
+                f'the times do not increase: point {index} is due at {earlier * 1e-9:.3f} s, '
+                f'point {index + 1} at {later * 1e-9:.3f} s'
+            )
     stamp = _nanoseconds(message.header.stamp)
     start = stamp or now
-    if stamp and start + offsets[-1] <= now:
+    late = now - start - offsets[-1]
+    if late > 0:
         raise UserError(
-            f'the trajectory ended {(now - start - offsets[-1]) * 1e-9:.3f} s in the past'
+            f"the trajectory ended {late * 1e-9:.3f} s in the past: check the sender's clock"
         )
-
-    if any(len(point.effort) for point in message.points):
-        raise UserError('points with effort are not supported')
-    order = [names.index(joint) for joint in JOINTS]
-    positions = _field(message.points, 'positions', order)
-    if np.isnan(positions).any():
-        raise UserError('every point needs positions')
-    return Trajectory(
-        start,
-        [start + offset for offset in offsets],
-        positions,
-        _field(message.points, 'velocities', order),
-        _field(message.points, 'accelerations', order),
-    )
-
-
-def _field(points: Any, name: str, order: list[int]) -> Array:
-    """Return one field of all points, shape (n, 6), with rows of NaN where it is not given."""
-    rows = np.full((len(points), len(JOINTS)), np.nan)
-    for index, point in enumerate(points):
-        values = np.asarray(getattr(point, name), dtype=np.float64)
-        if len(values) == 0:
-            continue
-        if len(values) != len(JOINTS):
-            raise UserError(f'point {index} has {len(values)} {name}, not {len(JOINTS)}')
-        if not np.isfinite(values).all():
-            raise UserError(f'point {index} has {name} that are not finite')
-        rows[index] = values[order]
-    return rows
+    if start - now > MAX_LEAD:
+        raise UserError(
+            f'the trajectory starts {(start - now) * 1e-9:.3f} s in the future, more than '
+            f"{MAX_LEAD * 1e-9:.0f} s: check the sender's clock"
+        )
+    return start, [start + offset for offset in offsets]
 
 
 def _nanoseconds(time: Any) -> int:
     return time.sec * 1_000_000_000 + time.nanosec
 
 
-class Schedule:
-    """The trajectory that runs, and those that wait for their start."""
+def _point(time: int, point: Any, index: int, names: list[str]) -> Point:
+    if len(point.effort):
+        raise UserError(f'point {index} has effort: leave it empty, the servos take positions')
+    position = _row(point.positions, 'positions', index, names)
+    if position is None:
+        raise UserError(f'point {index} has no positions: every point needs them')
+    velocity = _row(point.velocities, 'velocities', index, names)
+    acceleration = _row(point.accelerations, 'accelerations', index, names)
+    return Point(time, position, velocity, acceleration)
 
-    def __init__(self) -> None:
+
+def _row(values: Sequence[float], field: str, index: int, names: list[str]) -> Row | None:
+    """Return one field in the order of JOINTS, 0 for those not named; None if it is not given."""
+    if not len(values):
+        return None
+    if len(values) != len(names):
+        raise UserError(f'point {index} has {len(values)} {field}, not {len(names)}')
+    given = dict(zip(names, map(float, values), strict=True))
+    for name, value in given.items():
+        if not -_LARGEST <= value <= _LARGEST:
+            raise Unsound(f'point {index} has {value} for {name} in its {field}: check its sender')
+    return tuple([given.get(joint, 0.0) for joint in JOINTS])
+
+
+class Schedule:
+    """The trajectory that runs, and those that wait for their start.
+
+    A jump is a way between two points, or from the motion to the first point that is due, which
+    is by more than `max_jump` (rad) longer than `max_velocity` (rad/s) gets in the time for it.
+    """
+
+    def __init__(self, max_velocity: float, max_jump: float) -> None:
+        self._max_velocity = max_velocity
+        self._max_jump = max_jump
         self._running: Trajectory | None = None
-        self._waiting: list[Trajectory] = []
+        self._waiting: list[Trajectory] = []  # in the order of their starts
 
     def __bool__(self) -> bool:
         return self._running is not None or bool(self._waiting)
 
     def add(self, trajectory: Trajectory) -> None:
-        """Replace everything from the trajectory's start on; until then what runs goes on."""
+        """Replace everything from the trajectory's start on; until then what runs goes on.
+
+        Raises UserError, and replaces nothing, if it jumps.
+        """
+        for before, after in pairwise(trajectory.points):
+            self._check(before, after, after.time - before.time)
         earlier = [other for other in self._waiting if other.start < trajectory.start]
         self._waiting = [*earlier, trajectory]
 
@@ -156,20 +253,42 @@ class Schedule:
         self._running = None
         self._waiting = []
 
-    def advance(self, now: int, position: Array, velocity: Array) -> bool:
-        """Let the latest trajectory that is due take over from the given state; True if so."""
+    def advance(self, now: int, motion: Motion, since: int) -> bool:
+        """Let the latest trajectory that is due take over; True if one did.
+
+        `motion` is that of the last cycle, whose time was `since`: the new trajectory goes on
+        from there. Raises UserError, and forgets all trajectories, if that would be a jump.
+        """
         due = [trajectory for trajectory in self._waiting if trajectory.start <= now]
         if not due:
             return False
+        spliced = due[-1].spliced(now, motion, since)
+        before, after = spliced.points[:2]
+        try:
+            self._check(before, after, max(after.time - now, 0))
+        except UserError:
+            self.clear()
+            raise
         self._waiting = self._waiting[len(due) :]
-        self._running = due[-1].spliced(now, position, velocity)
+        self._running = spliced
         return True
 
-    def target(self, now: int) -> Array | None:
-        """Return the position that the running trajectory wants now, None without one."""
+    def target(self, now: int) -> Motion | None:
+        """Return the motion that the running trajectory wants now, None without one."""
         return None if self._running is None else self._running.sample(now)
 
     def finish(self, now: int) -> None:
         """Forget the running trajectory if it is over."""
         if self._running is not None and self._running.end <= now:
             self._running = None
+
+    def _check(self, before: Point, after: Point, duration: int) -> None:
+        reach = self._max_jump + self._max_velocity * duration * 1e-9
+        ways = [*map(abs, map(sub, after.position, before.position))]
+        if max(ways) > reach:
+            worst = ways.index(max(ways))
+            raise Unsound(
+                f'{JOINTS[worst]} would jump from {degrees(before.position[worst]):.1f} to '
+                f'{degrees(after.position[worst]):.1f} degrees in {duration * 1e-9:.3f} s: '
+                'begin where the arm is, and leave it time from point to point'
+            )
