@@ -1,95 +1,95 @@
 """A serial port that exists only here: a pseudo-terminal with a link to it at a chosen path."""
 
-import os
-import select
-import threading
-import time
-import tty
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from so101_node.error import UserError
-
-# At 1 Mbps a byte of ten bits takes this long. Replies keep to it, because a driver's rates and
-# deadlines mean nothing on a bus that answers at once; one short sleep a reply costs no processor.
-BYTE_SECONDS = 10e-6
-
-# A pseudo-terminal that nobody has open reports a hang-up, which cannot be waited on to end.
-_RECONNECT_SECONDS = 0.02
+from so101_sim.pseudo_terminal import PseudoTerminal
 
 # How long `close` waits for a host to close its side.
 _FAREWELL_SECONDS = 3.0
 
 
 class SerialDevice:
-    """Answers, in a thread of its own, what a host writes to the port at `path`."""
+    """Answers what a host writes to the port, which can be pulled out and put back.
 
-    def __init__(self, path: Path, answer: Callable[[bytes], bytes]) -> None:
-        """Make the port; raises UserError when the link cannot be made."""
-        self._path = path
+    `path` is the port's present name; `by_id`, if given, a link that is there whenever the port
+    is, whatever its name. A reply of the type Late comes later than others. Not thread-safe.
+    """
+
+    def __init__(
+        self, path: Path, answer: Callable[[bytes], bytes], by_id: Path | None = None
+    ) -> None:
+        """Make the port; raises UserError when a link cannot be made."""
+        self.path = path
+        self._by_id = by_id
         self._answer = answer
-        self._master, slave = os.openpty()
-        tty.setraw(slave)
-        os.set_blocking(self._master, False)
-        self._name = os.ttyname(slave)
-        os.close(slave)  # a host's exclusive use must end when it closes its side
-        try:
-            _link(path, self._name)
-        except OSError as error:
-            os.close(self._master)
-            raise UserError(
-                f'port {path}: cannot make the simulated port there ({error.strerror}); '
-                f'give another path'
-            ) from error
-        self._stop_reading, self._stop_writing = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name='serial')
-        self._thread.start()
+        self._terminal: PseudoTerminal | None = None
+        self.replug()
+
+    @property
+    def plugged(self) -> bool:
+        return self._terminal is not None
 
     def close(self) -> None:
-        """Remove the link, then the port once the host has closed it, so that it can let go.
+        """Remove the links, then the port once the host has closed it, so that it can let go.
 
         A driver that is stopped together with its simulated arm still switches torque off.
         """
-        if self._path.is_symlink() and str(self._path.readlink()) == self._name:
-            self._path.unlink()
-        os.write(self._stop_writing, b'x')
-        self._thread.join()
-        for descriptor in (self._master, self._stop_reading, self._stop_writing):
-            os.close(descriptor)
+        self._remove(_FAREWELL_SECONDS)
 
-    def _serve(self) -> None:
-        free = time.monotonic()  # when the wire is free again
-        poll = select.poll()
-        poll.register(self._master, select.POLLIN)
-        poll.register(self._stop_reading, select.POLLIN)
-        farewell = float('inf')  # when to stop waiting for the host
-        while time.monotonic() < farewell:
-            events = dict(poll.poll(1000 * _FAREWELL_SECONDS))
-            if self._stop_reading in events:
-                poll.unregister(self._stop_reading)
-                farewell = time.monotonic() + _FAREWELL_SECONDS
-            event = events.get(self._master, 0)
-            if not event & select.POLLIN:
-                if event & select.POLLHUP:
-                    if farewell < float('inf'):
-                        return
-                    time.sleep(_RECONNECT_SECONDS)
-                continue
-            data = os.read(self._master, 4096)
-            reply = self._answer(data)
-            now = time.monotonic()
-            free = max(free, now) + BYTE_SECONDS * (len(data) + len(reply))
-            if reply:
-                time.sleep(free - now)
-                try:
-                    os.write(self._master, reply)
-                except BlockingIOError:
-                    pass  # a host that never reads: its buffer is full, the bytes are lost
+    def unplug(self) -> None:
+        """Hang up on the host at once, and remove the links."""
+        self._remove(0.0)
+
+    def replug(self, rename: bool = False) -> None:
+        """Put the port back, under its name or, as a kernel may do, under the next one.
+
+        Raises UserError when a link cannot be made.
+        """
+        if self.plugged and not rename:
+            return
+        self.unplug()
+        if rename:
+            self.path = _next_name(self.path)
+        self._terminal = terminal = PseudoTerminal(self._answer)
+        try:
+            for link in self._links():
+                _link(link, terminal.name)
+        except UserError:
+            self.unplug()
+            raise
+
+    def _links(self) -> list[Path]:
+        return [self.path] + ([self._by_id] if self._by_id else [])
+
+    def _remove(self, patience: float) -> None:
+        terminal, self._terminal = self._terminal, None
+        if terminal is None:
+            return
+        for link in self._links():
+            if link.is_symlink() and str(link.readlink()) == terminal.name:
+                link.unlink()
+        terminal.close(patience)
+
+
+def _next_name(path: Path) -> Path:
+    """Return ttyACM1 after ttyACM0, arm1 after arm."""
+    found = re.fullmatch(r'(.*?)(\d*)', path.name)
+    assert found is not None  # any name is
+    return path.with_name(f'{found[1]}{int(found[2] or 0) + 1}')
 
 
 def _link(path: Path, target: str) -> None:
     """Put a symbolic link at `path`, in place of one that an ended simulation left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink():
-        path.unlink()
-    path.symlink_to(target)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()
+        path.symlink_to(target)
+    except OSError as error:
+        raise UserError(
+            f'port {path}: cannot make the simulated port there ({error.strerror}); '
+            f'give another path'
+        ) from error

@@ -4,11 +4,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import mujoco
 
 from so101_driver.calibration import Calibration
+from so101_node.error import UserError
+from so101_sim import fault
 from so101_sim.arm import Arm
 from so101_sim.scene import TIMESTEP
 from so101_sim.world import Floats, World
@@ -35,14 +38,31 @@ class Snapshot(NamedTuple):
     success: bool
 
 
+class Port(Protocol):
+    """The port of the arm's bus, which can be pulled out: a SerialDevice."""
+
+    path: Path
+
+    @property
+    def plugged(self) -> bool: ...
+
+    def unplug(self) -> None: ...
+
+    def replug(self, rename: bool) -> None: ...
+
+
 class Simulation:
-    """Advances when told the time; the bus may be used from another thread at any moment."""
+    """Advances when told the time; the bus may be used from another thread at any moment.
+
+    `port` is where the bus is to be had, if it is; its faults need it.
+    """
 
     def __init__(
         self, model: mujoco.MjModel, calibration: Calibration, seed: int, now: int
     ) -> None:
         self.seed = seed
         self.seconds = 0.0  # simulated since the start
+        self.port: Port | None = None
         self._world = World(model, seed)
         self._arm = Arm(calibration, self._world.angles)
         self._world_lock = threading.Lock()
@@ -62,6 +82,36 @@ class Simulation:
         """Take bytes from the bus's host, return the servos' replies."""
         with self._bus_lock:
             return self._arm.receive(data)
+
+    @property
+    def faults(self) -> list[str]:
+        """The orders that give the faults which are on; see so101_sim.fault."""
+        unplugged = self.port is not None and not self.port.plugged
+        with self._bus_lock:
+            return [fault.UNPLUG.name] * unplugged + [str(order) for order in self._arm.faults]
+
+    def inject(self, text: str) -> str:
+        """Do what an order says, and return what that means; see so101_sim.fault.
+
+        Raises UserError when it is not understood, or when there is no port to pull out.
+        """
+        order = fault.parse(text)
+        if order.fault.place is fault.Place.PORT:
+            return self._inject_at_port(order)
+        if order.fault is fault.CLEAR and self.port is not None:
+            self.port.replug(rename=False)
+        with self._bus_lock:
+            self._arm.inject(order)
+        return f'{order}: {order.fault.effect}' if order.on else str(order)
+
+    def _inject_at_port(self, order: fault.Order) -> str:
+        if self.port is None:
+            raise UserError(f'fault {order}: the simulated bus has no port')
+        if order.fault is fault.UNPLUG and order.on:
+            self.port.unplug()
+            return f'{order}: {self.port.path} is gone'
+        self.port.replug(rename=order.fault is fault.REPLUG)
+        return f'{order}: the port is {self.port.path}'
 
     def reset(self) -> int:
         """Put the cube at the next seed's place, and return that seed."""

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 
-from so101_driver import calibration
+from so101_driver import calibration_file
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.stamp import from_nanoseconds
-from so101_node.topics import SIM_RESET, SIM_STATE, SIM_SUCCESS
-from so101_sim import scene
+from so101_node.topics import SIM_FAULT, SIM_RESET, SIM_STATE, SIM_SUCCESS
+from so101_sim import fault, scene
 from so101_sim.serial_device import SerialDevice
 from so101_sim.simulation import RealTime, Simulation
 
@@ -32,6 +32,8 @@ _SWITCH_INTERVAL = 0.0005
 @dataclass(frozen=True)
 class Parameters:
     port: str = parameter('', 'Path of the link to the servo bus, needed')
+    by_id: str = parameter('', 'Path of a second link, to the port under whatever name; none')
+    faults: str = parameter('', 'Faults from the start, separated by commas; none')
     seed: int = parameter(0, 'Seed of the first cube placement', low=0, high=2**31)
     calibration: str = parameter('', "Path of the simulated arm's calibration file, needed")
 
@@ -47,9 +49,10 @@ class WorldNode(Node):
                 'parameter calibration: give the path of a LeRobot calibration, such as '
                 'config/calibration.json of so101_sim'
             )
+        self._faults = fault.parse_all(self._given.faults)
         self._simulation = Simulation(
             scene.build(),
-            calibration.load(self._given.calibration),
+            calibration_file.load(self._given.calibration),
             self._given.seed,
             time.time_ns(),
         )
@@ -58,6 +61,7 @@ class WorldNode(Node):
         self._state = self.publisher(SIM_STATE)
         self._success_publisher = self.publisher(SIM_SUCCESS)
         self.serve(SIM_RESET, self._reset)
+        self.subscribe(SIM_FAULT, self._inject)
         self.create_timer(1 / RATE, self._publish)
         self._diagnostics = Diagnostics(self, self._statuses)
         self._closing: list[SerialDevice | RealTime] = []
@@ -66,7 +70,12 @@ class WorldNode(Node):
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._closing.append(RealTime(self._simulation, self._end_without_physics))
         port = Path(self._given.port).expanduser()
-        self._closing.append(SerialDevice(port, self._simulation.receive))
+        by_id = Path(self._given.by_id).expanduser() if self._given.by_id else None
+        device = SerialDevice(port, self._simulation.receive, by_id)
+        self._closing.append(device)
+        self._simulation.port = device
+        for order in self._faults:
+            self.get_logger().info(self._simulation.inject(str(order)))
 
     def close(self) -> None:
         for held in reversed(self._closing):
@@ -89,14 +98,21 @@ class WorldNode(Node):
         self._resets += 1
         return True, f'cube placed with seed {seed}'
 
+    def _inject(self, message: String) -> None:
+        try:
+            self.get_logger().info(self._simulation.inject(message.data))
+        except UserError as error:
+            self.get_logger().error(str(error))
+
     def _statuses(self) -> list[Status]:
         factor = self._simulation.real_time_factor
         slow = factor < _LEAST_FACTOR
-        values = {
+        values: dict[str, str | float | int] = {
             'real_time_factor': factor,
             'seconds': self._simulation.seconds,
             'resets': self._resets,
             'cube_in_bowl': bool(self._success),
+            'faults': ', '.join(self._simulation.faults) or 'none',
         }
         message = 'slower than real time' if slow else 'in real time'
         return [Status('sim/world', Level.WARN if slow else Level.OK, message, values)]

@@ -5,7 +5,8 @@ from pathlib import Path
 import mujoco
 import pytest
 
-from so101_driver.calibration import Calibration, load
+from so101_driver.calibration import Calibration
+from so101_driver.calibration_file import load
 from so101_sim import scene
 
 

@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from so101_cameras.image import from_message
@@ -25,7 +26,15 @@ from so101_driver.calibration import Calibration
 from so101_driver.registers import GOAL_POSITION, PRESENT_POSITION, TORQUE_ENABLE
 from so101_driver.serial_port import SerialPort
 from so101_node.stamp import to_nanoseconds
-from so101_node.topics import CAMERAS, DIAGNOSTICS, SIM_RESET, SIM_STATE, SIM_SUCCESS, Topic
+from so101_node.topics import (
+    CAMERAS,
+    DIAGNOSTICS,
+    SIM_FAULT,
+    SIM_RESET,
+    SIM_STATE,
+    SIM_SUCCESS,
+    Topic,
+)
 from so101_sim.scene import coordinate_names
 
 TIMEOUT = 30.0
@@ -171,6 +180,44 @@ def test_the_port_is_an_arm_in_real_time(
     serial.close()
 
 
+def test_faults_are_there_from_the_start_and_come_by_topic(
+    port: Path, calibration_path: Path, probe: Probe
+) -> None:
+    by_id = port.with_name('bus-by-id')
+    world = start(
+        'world_node',
+        port=str(port),
+        calibration=str(calibration_path),
+        by_id=str(by_id),
+        faults='hot gripper 80, lost 1',
+    )
+    health = probe.listen(DIAGNOSTICS)
+    publisher = probe.node.create_publisher(SIM_FAULT.type, SIM_FAULT.name, SIM_FAULT.qos)
+
+    def faults() -> str:
+        values = health[-1].status[0].values if health else []
+        return next((value.value for value in values if value.key == 'faults'), '')
+
+    probe.until(lambda: faults() == 'lost 1, hot gripper 80')
+    assert by_id.resolve() == port.resolve()
+    serial = SerialPort(str(by_id))
+    bus = Bus(serial)
+    bus.read(6, PRESENT_POSITION.address, 2)
+    assert bus.retries >= 1
+    assert bus.errors[6] == 4
+    probe.until(publisher.get_subscription_count)
+    for text in ('hot all off', 'explode', 'silent elbow_flex', 'replug'):
+        publisher.publish(String(data=text))
+    probe.until(lambda: faults() == 'silent elbow_flex')
+    probe.until(port.with_name('follower1').exists)
+    assert by_id.resolve() == port.with_name('follower1').resolve()
+    serial.close()
+    code, error = end(world, signal.SIGINT)
+    assert code == 0
+    assert 'replug: the port is' in error
+    assert "fault 'explode' is not known; known: late, lost" in error
+
+
 @pytest.mark.skipif(ctypes.util.find_library('EGL') is None, reason='libEGL is not installed')
 def test_each_camera_renders_the_states_at_30_hz_and_counts_those_it_skips(
     world: subprocess.Popen[str], cameras: subprocess.Popen[str], probe: Probe
@@ -216,6 +263,7 @@ def test_the_world_leaves_on_a_signal_with_its_link_gone(
         ({}, 'parameter port'),
         ({'port': '/tmp/arm'}, 'parameter calibration'),
         ({'port': '/tmp/arm', 'calibration': '/nowhere.json'}, '/nowhere.json: No such file'),
+        ({'port': '/tmp/arm', 'calibration': 'OURS', 'faults': 'explode'}, "fault 'explode'"),
         ({'port': '/proc/here', 'calibration': 'OURS'}, '/proc/here'),
     ],
 )

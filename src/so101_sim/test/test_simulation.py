@@ -1,5 +1,8 @@
 """World and servos together, driven by a clock in the test and by the driver's own protocol."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from so101_description.joints import HOME, JOINTS, URDF_LIMITS
 from so101_driver import registers as reg
 from so101_driver.calibration import Calibration
 from so101_driver.packet import BROADCAST, Decoder, Instruction, Packet, encode
+from so101_node.error import UserError
 from so101_sim.simulation import Simulation
 
 START = 1_700_000_000_000_000_000
@@ -32,7 +36,7 @@ def ticks(simulation: Simulation) -> np.ndarray:
     return np.array([reg.PRESENT_POSITION.decode(reply.params) for reply in replies])
 
 
-def write(simulation: Simulation, register: reg.Register, values: np.ndarray) -> None:
+def write(simulation: Simulation, register: reg.Register, values: Iterable[int]) -> None:
     size = register.size
     data = [bytes((i,)) + register.encode(int(v)) for i, v in zip(IDS, values, strict=True)]
     params = bytes((register.address, size)) + b''.join(data)
@@ -108,3 +112,82 @@ def test_a_clock_that_is_set_back_does_not_stop_the_world(simulation: Simulation
     now = START - 3_600_000_000_000 + 200_000_000
     simulation.advance(now)
     assert simulation.snapshot().time == pytest.approx(now, abs=2_000_000)
+
+
+class Port:
+    """What a simulation asks of its port."""
+
+    def __init__(self) -> None:
+        self.path = Path('port0')
+        self.plugged = True
+
+    def unplug(self) -> None:
+        self.plugged = False
+
+    def replug(self, rename: bool) -> None:
+        self.plugged = True
+        self.path = Path('port1') if rename else self.path
+
+
+def test_a_fault_is_ordered_by_text_and_told_and_listed(simulation: Simulation) -> None:
+    said = simulation.inject('hot elbow_flex 80')
+    assert said.startswith('hot elbow_flex 80: it has 75 C, or so many')
+    assert simulation.faults == ['hot elbow_flex 80']
+    assert simulation.inject('hot elbow_flex off') == 'hot elbow_flex off'
+    assert simulation.faults == []
+    with pytest.raises(UserError, match='known: late'):
+        simulation.inject('explode')
+
+
+def test_the_port_is_pulled_out_and_put_back(simulation: Simulation) -> None:
+    with pytest.raises(UserError, match='fault unplug: the simulated bus has no port'):
+        simulation.inject('unplug')
+    simulation.port = Port()
+    assert simulation.inject('unplug') == 'unplug: port0 is gone'
+    assert simulation.faults == ['unplug']
+    assert simulation.inject('unplug off') == 'unplug off: the port is port0'
+    simulation.inject('unplug')
+    assert simulation.inject('replug') == 'replug: the port is port1'
+    simulation.inject('unplug')
+    assert simulation.inject('clear') == 'clear: every fault is off'
+    assert simulation.faults == []
+    assert simulation.port.path == Path('port1')
+
+
+def hold(simulation: Simulation) -> np.ndarray:
+    """Switch torque on, at the present position; return that."""
+    held = ticks(simulation)
+    write(simulation, reg.GOAL_POSITION, held)
+    write(simulation, reg.TORQUE_ENABLE, [1] * 6)
+    return held
+
+
+def test_the_arm_keeps_torque_and_goals_while_its_port_is_gone(simulation: Simulation) -> None:
+    simulation.port = Port()
+    held = hold(simulation)
+    advance(simulation, 0.5)
+    settled = ticks(simulation)
+    simulation.inject('unplug')
+    advance(simulation, 2.0)
+    assert np.abs(ticks(simulation) - settled).max() <= 3
+    assert np.abs(ticks(simulation) - held).max() < 40, 'droop'
+
+
+def test_a_stale_goal_is_a_real_lunge(simulation: Simulation) -> None:
+    simulation.inject('stale_goal shoulder_pan')
+    held = hold(simulation)
+    advance(simulation, 1.0)
+    lunge = np.abs(ticks(simulation) - held)
+    assert lunge[0] == pytest.approx(557, abs=20)
+    assert lunge[1:].max() < 60
+
+
+def test_a_brownout_lets_go_of_a_joint(simulation: Simulation, calibration: Calibration) -> None:
+    outstretched = HOME + np.array([0.0, 1.8, -1.6, -0.8, 0.0, 0.0])
+    hold(simulation)
+    write(simulation, reg.GOAL_POSITION, calibration.ticks(outstretched))
+    advance(simulation, 2.0)
+    high = calibration.radians(ticks(simulation))[1]
+    simulation.inject('brownout shoulder_lift')
+    advance(simulation, 1.0)
+    assert abs(calibration.radians(ticks(simulation))[1] - high) > 0.3
