@@ -20,7 +20,10 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'calibrate = so101_driver.calibrate:main',
             'driver = so101_driver.driver_node:main',
+            'setup_motors = so101_driver.setup_motors:main',
+            'teleop = so101_driver.teleop_node:main',
         ],
     },
 )

@@ -9,23 +9,43 @@ from pathlib import Path
 
 import pytest
 
-from so101_description.joints import JOINTS
-from so101_driver.calibration import Calibration, load
+from so101_description.joints import GRIPPER, JOINTS
+from so101_driver.calibration import Calibration
+from so101_driver.calibration_file import load
 from so101_driver.packet import Decoder, Instruction, Packet, encode
 from so101_driver.registers import (
+    D_GAIN,
+    FIRMWARE_MAJOR,
+    FIRMWARE_MINOR,
     GOAL_POSITION,
     HOMING_OFFSET,
+    ID,
     MAX_POSITION,
+    MAX_TORQUE,
     MIN_POSITION,
     MODEL,
     MODEL_STS3215,
+    OVERLOAD_TORQUE,
+    P_GAIN,
     PRESENT_POSITION,
     PRESENT_VOLTAGE,
+    PROTECTION_CURRENT,
     STATUS,
     TORQUE_ENABLE,
     Register,
 )
 from so101_driver.serial_port import SerialPort
+
+# As LeRobot sets the servos of a follower.
+SETTINGS = {
+    FIRMWARE_MAJOR: 3,
+    FIRMWARE_MINOR: 10,
+    P_GAIN: 16,
+    D_GAIN: 32,
+    MAX_TORQUE: 1000,
+    OVERLOAD_TORQUE: 80,
+}
+GRIPPER_SETTINGS = {MAX_TORQUE: 500, OVERLOAD_TORQUE: 25, PROTECTION_CURRENT: 250}
 
 
 class FakeBus:
@@ -35,16 +55,22 @@ class FakeBus:
         self.tables = {servo: bytearray(128) for servo in calibration.ids}
         for joint in calibration.joints:
             self.set(joint.id, MODEL, MODEL_STS3215)
+            self.set(joint.id, ID, joint.id)
             self.set(joint.id, HOMING_OFFSET, joint.homing_offset)
             self.set(joint.id, MIN_POSITION, joint.range_min)
             self.set(joint.id, MAX_POSITION, joint.range_max)
             self.set(joint.id, PRESENT_POSITION, (joint.range_min + joint.range_max) // 2)
             self.set(joint.id, PRESENT_VOLTAGE, 120)
+            for register, value in SETTINGS.items():
+                self.set(joint.id, register, value)
+        for register, value in GRIPPER_SETTINGS.items():
+            self.set(calibration.ids[GRIPPER], register, value)
         self.silent: set[int] = set()  # servos that hear nothing
         self.unheard = 0  # so many of the next requests are lost
         self.held: list[bytes] | None = None  # replies wait here while it is a list
         self.spoil: Callable[[bytes], bytes] = lambda replies: replies
         self.goals_while_limp = 0
+        self.writes: list[tuple[int, int]] = []  # servo and address of each acknowledged write
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
@@ -96,6 +122,7 @@ class FakeBus:
                 return self._read(packet.id, params[0], params[1])
             case Instruction.WRITE:
                 if packet.id not in self.silent:
+                    self.writes.append((packet.id, params[0]))
                     self._write(packet.id, params[0], params[1:])
                 return self._reply(packet.id, b'')
             case Instruction.SYNC_READ:
