@@ -4,28 +4,45 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from so101_driver.arm import Arm
-from so101_driver.bus import Bus, BusError
-from so101_driver.calibration import Radians
+import numpy as np
+
+from so101_driver import eprom, port_path
+from so101_driver.arm import Arm, Rating
+from so101_driver.bus import Bus, BusError, PortGone
+from so101_driver.calibration import Radians, Role
+from so101_driver.guard import Guard
+from so101_driver.monitor import SILENCE
+from so101_driver.registers import (
+    FIRMWARE_MAJOR,
+    MAX_TORQUE,
+    OVERLOAD_TORQUE,
+)
 from so101_driver.serial_port import SerialPort
-from so101_driver.servo_state import ServoStates
 from so101_driver.servos import Servos
+from so101_driver.torque_ramp import TorqueRamp
 from so101_node.error import UserError
 from so101_node.samples import Samples
 
-# Seconds without an answer after which the servos count as lost.
-SILENCE = 0.5
+# Every so many cycles what the servos were told is read back, too: it takes 1 ms of the wire. A
+# servo whose supply dipped answers as before, but without torque.
+COMMANDS_EVERY = 10
+
+# Seconds between two attempts to find servos that were lost.
+_RETRY = 0.5
+
+# Before this the servos answer sync reads with corrupt data.
+_SYNC_READ_FIRMWARE = bytes((3, 10))
 
 
 class ControlLoop:
     """Runs an arm on a port, `rate` cycles per second.
 
     `run` belongs in a thread of its own; every other method may be called from any thread and
-    acts between two cycles. After each cycle `run` calls `on_states` with the time in ns when the
-    servos answered and what they answered, and, while torque is on, `on_goals` with the time when
-    the goals were written, the reference and its velocity.
+    acts between two cycles. After each reading it calls `on_states` with the time in ns when the
+    servos answered, and the positions (rad, (6,)) and speeds (rad/s) that they said; after each
+    writing `on_goals` with its time, the goals as the servos understand them (rad, (6,)), and the
+    velocity of the reference.
     """
 
     def __init__(
@@ -33,25 +50,36 @@ class ControlLoop:
         arm: Arm,
         port: str,
         rate: float,
-        on_states: Callable[[int, ServoStates], None],
+        on_states: Callable[[int, Radians, Radians], None],
         on_goals: Callable[[int, Radians, Radians], None],
+        role: Role = 'follower',
+        write_eprom: bool = False,
+        by_id: Path = port_path.BY_ID,
     ) -> None:
         self.period = Samples()  # seconds from answer to answer
         self.cycle = Samples()  # seconds that a cycle takes
         self.cycles = 0
-        self._arm = arm
+        self.late = 0  # cycles that began after the next one was due
+        self.reconnects = 0
         self.path = port
+        self.absence = ''  # why the servos cannot be found again
+        self.settings: list[str] = []  # of the servos that differ from LeRobot's
+        self._arm = arm
         self._interval = 1 / rate
         self._on_states = on_states
         self._on_goals = on_goals
+        self._role = role
+        self._write_eprom = write_eprom
+        self._by_id = by_id
+        self._given = port
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._port: SerialPort | None = None
         self._servos: Servos | None = None
-        self._bus: Bus | None = None
+        self._guard: Guard | None = None
+        self.bus: Bus | None = None
         self._powered = False  # torque was switched on, and not confirmed off since
         self._answered = 0  # time.monotonic_ns() of the last answer
-        self._silent_since = 0.0  # time.monotonic() of the first request without one; 0 of none
 
     def run(self, port_timeout: float) -> None:
         """Wait for the port, then run until `stop`.
@@ -68,12 +96,13 @@ class ControlLoop:
             deadline = time.monotonic()
             while not self._stop.wait(max(0.0, deadline - time.monotonic())):
                 begin = time.monotonic()
-                interval = self._interval if self._cycle() else SILENCE
+                interval = self._interval if self._cycle() else _RETRY
                 now = time.monotonic()
                 self.cycle.add(now - begin)
                 # A late cycle skips those that it missed, it does not catch up in a burst.
                 deadline += interval
                 if deadline < now:
+                    self.late += 1
                     deadline = now + interval - (now - deadline) % interval
         finally:
             with self._lock:
@@ -84,7 +113,11 @@ class ControlLoop:
         self._stop.set()
 
     def set_torque(self, on: bool) -> str:
-        """Switch the torque of all servos; raises UserError when that is refused or fails."""
+        """Switch the torque of all servos; returns what to tell the user.
+
+        Torque comes on within torque_ramp.SECONDS, and this waits for it. Raises UserError when it
+        is refused or fails.
+        """
         with self._lock:
             if self._servos is None:
                 raise UserError('the servos do not answer: check the power supply and the cables')
@@ -92,97 +125,168 @@ class ControlLoop:
                 self._arm.torque_off()
                 self._confirm(self._servos.torque_off())
                 return 'torque is off'
-            if self._arm.torque:
+            if self._arm.torque and all(self._arm.powered):
                 return 'torque is on already'
-            try:
-                states = self._servos.read_states()
-                self._arm.check_torque_on(states)
-                self._powered = True
-                self._servos.torque_on(states.position.tolist())
-            except BusError as error:
-                self._confirm(self._servos.torque_off())
-                raise UserError(f'torque stays off: {error}') from error
-            self._arm.torque_on(time.time_ns(), states)
-            return 'torque is on'
+            self._torque_on(self._servos)
+        while self._arm.ramping and not self._stop.is_set():
+            time.sleep(self._interval)
+        if self._arm.fault:
+            raise UserError(self._arm.fault)
+        return 'torque is on'
 
-    def command(self, action: Callable[[Arm], Any]) -> None:
-        """Let `action` use the arm between two cycles."""
+    def _torque_on(self, servos: Servos) -> None:
+        arm = self._arm
+        try:
+            states, silent = servos.read()
+            if silent:
+                raise UserError(
+                    f'torque stays off: no answer from {servos.name(silent[0])}: check its cable'
+                )
+            arm.check_torque_on(states)
+            self._powered = True
+            ramp = TorqueRamp(time.time_ns(), states.position)
+            servos.torque_on(states.position, arm.torque_limits(ramp.part(time.time_ns())))
+        except BusError as error:
+            self._confirm(servos.torque_off())
+            raise UserError(f'torque stays off: {error}') from error
+        arm.torque_on(time.time_ns(), states, ramp)
+
+    def command(self, action: Callable[[Arm], None]) -> None:
+        """Let `action` use the arm between two cycles, and write what comes of it at once."""
         with self._lock:
             action(self._arm)
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """The bus's counts since it was found last."""
-        bus = self._bus
-        return {
-            'timeouts': bus.timeouts if bus else 0,
-            'corrupt': bus.corrupt if bus else 0,
-            'retries': bus.retries if bus else 0,
-        }
+            if self._servos is not None and self._arm.torque and not self._arm.ramping:
+                try:
+                    self._write(self._servos)
+                except PortGone as error:
+                    self._lose(str(error))
 
     def _cycle(self) -> bool:
         """Do one cycle; False when there are no servos."""
         with self._lock:
             if self._servos is None:
                 return self._reconnect()
-            begin = time.monotonic()
             try:
-                states = self._servos.read_states()
-                answered, monotonic = time.time_ns(), time.monotonic_ns()
-                goals = self._arm.step(answered, states)
-                if goals is not None:
-                    self._servos.write_goals(goals)
-                    self._arm.written()
-                written = time.time_ns()
-            except BusError as error:
-                # From the first request on: a pause of this process is no silence of the bus.
-                self._silent_since = self._silent_since or begin
-                if time.monotonic() - self._silent_since > SILENCE:
-                    self._lose(f'{error} for {SILENCE} s')
-                return True
-            self.period.add((monotonic - self._answered) * 1e-9)
-            self._answered = monotonic
-            self._silent_since = 0.0
-            self.cycles += 1
-            self._on_states(answered, states)
-            if self._arm.reference is not None:
-                self._on_goals(written, self._arm.reference, self._arm.velocity)
-        return True
+                self._step(self._servos)
+            except PortGone as error:
+                self._lose(str(error))
+                return False
+            return self._servos is not None
+
+    def _step(self, servos: Servos) -> None:
+        commands = self.cycles % COMMANDS_EVERY == 0
+        if commands:
+            self._set_guard()
+        reading = servos.read(commands)
+        answered, monotonic = time.time_ns(), time.monotonic_ns()
+        self._arm.sense(answered, reading)
+        self._write(servos)
+        self.cycles += 1
+        if len(reading.silent) == len(self._arm.powered):
+            if monotonic - self._answered > SILENCE * 1e9:
+                self._lose(f'no answer from any servo for {SILENCE} s')
+            return
+        self.period.add((monotonic - self._answered) * 1e-9)
+        self._answered = monotonic
+        if not reading.silent:
+            self._on_states(answered, self._arm.position, self._arm.speed)
+
+    def _write(self, servos: Servos) -> None:
+        arm = self._arm
+        command = arm.command(time.time_ns())
+        if command is None:
+            return
+        if command.release:
+            servos.torque_off(command.release)
+        servos.write_goals(command.goals)
+        servos.write_torque_limits(command.torque_limits)
+        arm.written(command)
+        if arm.motion is not None and arm.states is not None:
+            told = np.array(arm.states.position)
+            told[list(command.goals)] = list(command.goals.values())
+            self._on_goals(time.time_ns(), arm.calibration.radians(told), arm.motion.velocity)
 
     def _await_port(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not Path(self.path).exists() and time.monotonic() < deadline:
+        while not Path(self._given).exists() and time.monotonic() < deadline:
             if self._stop.wait(0.05):
                 return
 
     def _connect(self, patience: float) -> None:
-        """Open the port and find the servos, limp; raises UserError."""
+        """Open the port and find the servos; raises UserError.
+
+        They are limp afterwards, except for an arm whose torque was on when they were lost.
+        """
+        if not Path(self.path).exists():
+            self.path = self._given
         self._port = SerialPort(self.path)
-        self._bus = Bus(self._port)
-        self._servos = servos = Servos(self._bus, self._arm.calibration)
+        self.path = port_path.stable(self.path, self._by_id)
+        self.bus = Bus(self._port)
+        self._servos = servos = Servos(self.bus, self._arm.calibration)
         servos.find(patience)
-        self._powered = True  # perhaps: an earlier driver may have been killed
-        self._confirm(servos.torque_off())
+        self._set_guard()
+        if not self._arm.torque:
+            self._powered = True  # perhaps: an earlier driver may have been killed
+            self._confirm(servos.torque_off())
         try:
-            servos.check_calibration()
+            ratings = self._check(self.bus)
+            reading = servos.read(commands=True)
         except BusError as error:
             raise UserError(str(error)) from error
+        if reading.silent:
+            raise UserError(f'no answer from {servos.name(reading.silent[0])}: check its cable')
         self._answered = time.monotonic_ns()
-        self._silent_since = 0.0
-        self._arm.connect()
+        self._arm.connect(time.time_ns(), reading.states, ratings)
+        self.absence = ''
+
+    def _check(self, bus: Bus) -> list[Rating]:
+        """Compare the servos with the calibration; return their ratings.
+
+        Raises UserError with the differences, unless told to write them.
+        """
+        calibration = self._arm.calibration
+        firmwares = [bus.read(servo, FIRMWARE_MAJOR.address, 2) for servo in calibration.ids]
+        bus.sync_reads = min(firmwares) >= _SYNC_READ_FIRMWARE
+        stored = eprom.read(bus, calibration.ids)
+        differences = eprom.differences(calibration, stored, self._role)
+        if differences and self._write_eprom and not self._arm.torque:
+            eprom.write(bus, differences)
+            stored = eprom.read(bus, calibration.ids)
+            differences = eprom.differences(calibration, stored, self._role)
+        wrong = [str(each) for each in differences if each.grade is eprom.Grade.CALIBRATION]
+        if wrong:
+            raise UserError(
+                f'the servos differ from the calibration file: {"; ".join(wrong)}. Give this '
+                "arm's own file, calibrate it again, or write the file's values into the servos "
+                'with the parameter write_eprom:=true'
+            )
+        self.settings = [str(each) for each in differences]
+        return [Rating(values[MAX_TORQUE], values[OVERLOAD_TORQUE] * 10) for values in stored]
+
+    def _set_guard(self) -> None:
+        """Have a guard that watches over this port."""
+        if self._guard is not None:
+            if self._guard.watching and self._guard.port == self.path:
+                return
+            self._guard.dismiss()
+        self._guard = Guard(self.path, self._arm.calibration.ids)
 
     def _reconnect(self) -> bool:
         try:
             self._connect(patience=0.0)
-        except UserError:
+        except UserError as error:
+            self.absence = str(error)
             self._close()
             return False
+        self.reconnects += 1
         return True
 
     def _lose(self, reason: str) -> None:
-        """Give up the servos until they answer again; those that still hear it go limp."""
-        assert self._servos is not None
-        self._servos.torque_off()
+        """Give up the servos until they answer again.
+
+        Torque stays as it is: the servos hold their last goals, which is where the arm is held
+        again when they are found. A servo that lost its power is limp anyway.
+        """
         self._arm.disconnect(reason)
         self._close()
 
@@ -194,8 +298,13 @@ class ControlLoop:
                 left = servos.torque_off()
                 if self._powered:
                     self._confirm(left)
+            elif self._powered:
+                self._confirm([f'every servo of {self.path}'])
         finally:
             self._close()
+            if self._guard is not None:
+                self._guard.dismiss()
+                self._guard = None
 
     def _confirm(self, left: list[str]) -> None:
         """Note that torque is off; raises UserError when servos are left that did not say so."""

@@ -1,5 +1,6 @@
 """The driver: the arm on its servo bus, as topics and services."""
 
+import time
 from array import array
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from so101_description.joints import JOINTS
-from so101_driver.arm import Arm, State
-from so101_driver.calibration import load
+from so101_driver.arm import Arm, Bounds, State
+from so101_driver.calibration import Role
+from so101_driver.calibration_file import find, load
 from so101_driver.control_loop import ControlLoop
 from so101_driver.health import Health
-from so101_driver.servo_state import ServoStates
+from so101_driver.trajectory import Unsound, parse
 from so101_node.diagnostics import Diagnostics
 from so101_node.error import UserError
 from so101_node.node import Node, run
@@ -36,29 +38,62 @@ class Parameters:
     port_timeout: float = parameter(
         2.0, 'Seconds to wait at the start for the port to appear', low=0, high=600
     )
-    calibration: str = parameter('', "Path of the arm's calibration file, as LeRobot writes it")
+    calibration: str = parameter(
+        '', "The arm's calibration, as LeRobot writes it: its id, or a path; empty: the only one"
+    )
+    role: str = parameter(
+        'follower',
+        'Where a calibration id is looked up: among followers or leaders',
+        choices=('follower', 'leader'),
+    )
+    write_eprom: bool = parameter(
+        False, 'Write the calibration and the settings into servos that differ from them'
+    )
     rate: float = parameter(200.0, 'Control cycles per second', low=50, high=500)
     max_velocity: float = parameter(
         3.0, 'Limit of the velocity of every joint, rad/s', low=0.1, high=10
+    )
+    max_acceleration: float = parameter(
+        40.0, 'Limit of the acceleration of every joint, rad/s^2', low=1, high=200
+    )
+    max_jump: float = parameter(
+        1.0,
+        'Refuse a trajectory that leaps by more than this, rad, beyond what max_velocity allows',
+        low=0.05,
+        high=10,
+    )
+    command_timeout: float = parameter(
+        0.0,
+        'Seconds without a new trajectory after which a moving arm slows down and holds; 0: never',
+        low=0,
+        high=60,
+    )
+    allow_partial_joints_goal: bool = parameter(
+        False, 'Take trajectories that name some joints only; the others hold'
     )
 
 
 class DriverNode(Node):
     def __init__(self) -> None:
         super().__init__('driver')
-        self._settings = declare(self, Parameters)
-        if not self._settings.calibration:
-            raise UserError(
-                "parameter calibration: give the path of the arm's calibration file; LeRobot puts "
-                'it at ~/.cache/huggingface/lerobot/calibration/robots/so_follower/<id>.json'
-            )
-        self._arm = Arm(load(self._settings.calibration), self._settings.max_velocity)
+        self._settings = settings = declare(self, Parameters)
+        role: Role = 'leader' if settings.role == 'leader' else 'follower'
+        path = find(settings.calibration, role)
+        bounds = Bounds(
+            settings.max_velocity,
+            settings.max_acceleration,
+            settings.max_jump,
+            settings.command_timeout,
+        )
+        self._arm = Arm(load(path), bounds)
         self._loop = ControlLoop(
             self._arm,
-            self._settings.port,
-            self._settings.rate,
+            settings.port,
+            settings.rate,
             self._publish_states,
             self._publish_reference,
+            role,
+            settings.write_eprom,
         )
         self._states_message = JointState(name=JOINTS)
         self._reference_message = JointState(name=JOINTS)
@@ -68,7 +103,9 @@ class DriverNode(Node):
         self.serve(ARM_TORQUE, self._torque)
         self.serve(ARM_STOP, self._stop)
         self.serve(ARM_CLEAR_FAULT, self._clear_fault)
-        self._diagnostics = Diagnostics(self, Health(self._arm, self._loop).statuses)
+        self._diagnostics = Diagnostics(
+            self, Health(self._arm, self._loop, settings.rate, path).statuses
+        )
         self._logged = (State.DISCONNECTED, '')
         self.create_timer(0.1, self._log_state)
         self._thread = ThreadPoolExecutor(1, 'bus')
@@ -84,12 +121,11 @@ class DriverNode(Node):
         if self._running is not None:
             self._running.result()
 
-    def _publish_states(self, answered: int, states: ServoStates) -> None:
-        calibration = self._arm.calibration
+    def _publish_states(self, answered: int, position: NDArray, speed: NDArray) -> None:
         message = self._states_message
         message.header.stamp = from_nanoseconds(answered)
-        message.position = _doubles(calibration.radians(states.position))
-        message.velocity = _doubles(calibration.radians_per_second(states.speed))
+        message.position = _doubles(position)
+        message.velocity = _doubles(speed)
         self._states.publish(message)
 
     def _publish_reference(self, written: int, reference: NDArray, velocity: NDArray) -> None:
@@ -100,9 +136,16 @@ class DriverNode(Node):
         self._reference.publish(message)
 
     def _accept(self, message: JointTrajectory) -> None:
-        now = self.get_clock().now().nanoseconds
+        now = time.time_ns()
         try:
-            self._loop.command(lambda arm: arm.accept(message, now))
+            trajectory = parse(message, now, partial=self._settings.allow_partial_joints_goal)
+        except UserError as error:
+            text, unsound = str(error), isinstance(error, Unsound)
+            self._loop.command(lambda arm: arm.refuse(text, unsound))
+            self.get_logger().warning(f'trajectory refused: {text}')
+            return
+        try:
+            self._loop.command(lambda arm: arm.accept(trajectory, now))
         except UserError as error:
             self.get_logger().warning(f'trajectory refused: {error}')
 

@@ -1,74 +1,105 @@
 """The six servos of one arm on the bus, in the order of JOINTS."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from so101_description.joints import JOINTS
-from so101_driver.bus import Bus, BusError
-from so101_driver.calibration import EPROM_SIZE, Calibration
+from so101_driver.bus import Bus, BusError, PortGone
+from so101_driver.calibration import Calibration
+from so101_driver.monitor import Reading
 from so101_driver.registers import (
     ACCELERATION,
+    COMMAND_ADDRESS,
+    COMMAND_SIZE,
+    FULL_ADDRESS,
+    FULL_SIZE,
     GOAL_POSITION,
     GOAL_SPEED,
     GOAL_TIME,
     STATE_ADDRESS,
     STATE_SIZE,
     TORQUE_ENABLE,
+    TORQUE_LIMIT,
 )
 from so101_driver.servo_state import ServoStates
 from so101_node.error import UserError
 
-# The command half of the table, from TORQUE_ENABLE to GOAL_SPEED. It is read as a whole, like the
-# EPROM and the state, so that the length of a reply tells which of them it is.
-_COMMAND_ADDRESS = TORQUE_ENABLE.address
-_COMMAND_SIZE = GOAL_SPEED.address + GOAL_SPEED.size - _COMMAND_ADDRESS
-
 _ATTEMPTS = 3  # to switch a servo's torque off
+
+_ALL = tuple(range(len(JOINTS)))
 
 
 class Servos:
-    """Reads, moves and releases the servos. Only RAM is written, never EPROM."""
+    """Reads, moves and releases the servos; joints are places in JOINTS. Only RAM is written."""
 
     def __init__(self, bus: Bus, calibration: Calibration) -> None:
         self._bus = bus
-        self._calibration = calibration
         self._ids = calibration.ids
+        self._blocks: list[bytes] = []  # the last state of each
 
     def find(self, patience: float) -> None:
         """Wait up to `patience` seconds until all answer; raises UserError naming the silent."""
         deadline = time.monotonic() + patience
-        while silent := [self._name(servo) for servo in self._ids if not self._answers(servo)]:
+        while silent := [self.name(joint) for joint in _ALL if not self._answers(joint)]:
             if time.monotonic() >= deadline:
                 raise UserError(
                     f'no answer from {", ".join(silent)}: check the power supply, the cables from '
                     'servo to servo, and the ids'
                 )
 
-    def check_calibration(self) -> None:
-        """Raise UserError when the servos hold another calibration than the file."""
-        eproms = [self._bus.read(servo, 0, EPROM_SIZE) for servo in self._ids]
-        if differences := self._calibration.differences(eproms):
-            raise UserError(
-                f'the servos differ from the calibration file: {"; ".join(differences)}. '
-                "Give this arm's own file, or calibrate it again with lerobot-calibrate"
+    def read(self, commands: bool = False) -> Reading:
+        """Read all states in one transaction, `commands` with what the servos were told.
+
+        A joint that does not answer is `silent`, with its last state. Raises BusError when a joint
+        has never answered, PortGone when the port is gone.
+        """
+        address, size = (FULL_ADDRESS, FULL_SIZE) if commands else (STATE_ADDRESS, STATE_SIZE)
+        try:
+            blocks = self._bus.sync_read(self._ids, address, size)
+        except PortGone:
+            raise
+        except BusError as error:
+            return self._partial(error, commands)
+        self._blocks = blocks
+        return Reading(ServoStates(blocks))
+
+    def _partial(self, error: BusError, commands: bool) -> Reading:
+        """Put the last states in the place of those that did not come."""
+        if not self._blocks:
+            raise error
+        # Only the state half is of equal length in all, and commands of long ago mean nothing.
+        silent = tuple(joint for joint in _ALL if self._ids[joint] not in error.replies)
+        self._blocks = [
+            error.replies.get(servo, last)[-STATE_SIZE:]
+            for servo, last in zip(self._ids, self._blocks, strict=True)
+        ]
+        if not commands:
+            return Reading(ServoStates(self._blocks), silent)
+        limp = bytes(FULL_SIZE - STATE_SIZE)
+        full = [
+            error.replies.get(servo, limp + last)
+            for servo, last in zip(self._ids, self._blocks, strict=True)
+        ]
+        return Reading(ServoStates(full), silent)
+
+    def write_goals(self, goals: Mapping[int, int]) -> None:
+        """Send goal positions (ticks by joint) in one transaction."""
+        if goals:
+            self._bus.sync_write(
+                GOAL_POSITION.address,
+                {self._ids[joint]: GOAL_POSITION.encode(goal) for joint, goal in goals.items()},
             )
 
-    def read_states(self) -> ServoStates:
-        """Read all states in one transaction; raises BusError when a servo does not answer."""
-        return ServoStates(self._bus.sync_read(self._ids, STATE_ADDRESS, STATE_SIZE))
+    def write_torque_limits(self, limits: Mapping[int, int]) -> None:
+        """Send torque limits (0.1 % by joint) in one transaction."""
+        if limits:
+            self._bus.sync_write(
+                TORQUE_LIMIT.address,
+                {self._ids[joint]: TORQUE_LIMIT.encode(limit) for joint, limit in limits.items()},
+            )
 
-    def write_goals(self, ticks: Sequence[int]) -> None:
-        """Send six goal positions in one transaction."""
-        self._bus.sync_write(
-            GOAL_POSITION.address,
-            {
-                servo: GOAL_POSITION.encode(goal)
-                for servo, goal in zip(self._ids, ticks, strict=True)
-            },
-        )
-
-    def torque_on(self, ticks: Sequence[int]) -> None:
-        """Set the goals (the present positions), verify them, and only then switch torque on.
+    def torque_on(self, goals: Sequence[int], limits: Sequence[int]) -> None:
+        """Set goals (the present positions) and torque limits, verify them, then torque on.
 
         Acceleration 0 and speed 0 (the maximum) let streamed goals track: any other acceleration
         starts its ramp anew with each goal. Raises BusError when a servo does not confirm.
@@ -78,43 +109,54 @@ class Servos:
             + GOAL_POSITION.encode(goal)
             + GOAL_TIME.encode(0)
             + GOAL_SPEED.encode(0)
-            for servo, goal in zip(self._ids, ticks, strict=True)
+            + TORQUE_LIMIT.encode(limit)
+            for servo, goal, limit in zip(self._ids, goals, limits, strict=True)
         }
         self._bus.sync_write(ACCELERATION.address, commands)
-        for servo, command in commands.items():
-            if self._command(servo)[1:] != command:
-                raise BusError(f'{self._name(servo)} did not take its goal')
+        told = self._bus.sync_read(self._ids, COMMAND_ADDRESS, COMMAND_SIZE)
+        for joint, block in enumerate(told):
+            if block[1:] != commands[self._ids[joint]]:
+                raise BusError(f'{self.name(joint)} did not take its goal')
         self._bus.sync_write(TORQUE_ENABLE.address, dict.fromkeys(self._ids, b'\1'))
-        for servo, command in commands.items():
-            if self._command(servo) != b'\1' + command:
-                raise BusError(f'{self._name(servo)} did not switch its torque on')
+        told = self._bus.sync_read(self._ids, COMMAND_ADDRESS, COMMAND_SIZE)
+        for joint, block in enumerate(told):
+            if block != b'\1' + commands[self._ids[joint]]:
+                raise BusError(f'{self.name(joint)} did not switch its torque on')
 
-    def torque_off(self) -> list[str]:
+    def torque_off(self, joints: Sequence[int] = _ALL) -> list[str]:
         """Switch each servo's torque off, past every error; return those that did not confirm."""
-        return [self._name(servo) for servo in self._ids if not self._release(servo)]
+        try:
+            # One packet for all: nobody waits for the answers of those before.
+            ids = [self._ids[joint] for joint in joints]
+            self._bus.sync_write(TORQUE_ENABLE.address, dict.fromkeys(ids, b'\0'))
+        except BusError:
+            pass  # each is told again below
+        return [self.name(joint) for joint in joints if not self._release(joint)]
 
-    def _release(self, servo: int) -> bool:
+    def name(self, joint: int) -> str:
+        return f'{JOINTS[joint]} (id {self._ids[joint]})'
+
+    def _release(self, joint: int) -> bool:
+        servo = self._ids[joint]
         for _ in range(_ATTEMPTS):
             try:
                 self._bus.write(servo, TORQUE_ENABLE.address, b'\0')
+            except PortGone:
+                return False
             except BusError:
                 pass  # perhaps only the acknowledgement was lost
             try:
-                if self._command(servo)[0] == 0:
+                if self._bus.read(servo, COMMAND_ADDRESS, COMMAND_SIZE)[0] == 0:
                     return True
             except BusError:
                 pass
         return False
 
-    def _command(self, servo: int) -> bytes:
-        return self._bus.read(servo, _COMMAND_ADDRESS, _COMMAND_SIZE)
-
-    def _answers(self, servo: int) -> bool:
+    def _answers(self, joint: int) -> bool:
         try:
-            self._bus.ping(servo)
+            self._bus.ping(self._ids[joint])
+        except PortGone as error:
+            raise UserError(str(error)) from error
         except BusError:
             return False
         return True
-
-    def _name(self, servo: int) -> str:
-        return f'{JOINTS[self._ids.index(servo)]} (id {servo})'

@@ -5,26 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from so101_description.joints import JOINTS
-from so101_driver.arm import Arm, State
+from so101_driver.arm import Arm, Bounds, State
 from so101_driver.calibration import Calibration
-from so101_driver.control_loop import ControlLoop
+from so101_driver.control_loop import COMMANDS_EVERY, ControlLoop
 from so101_driver.registers import (
     ACCELERATION,
+    FIRMWARE_MINOR,
     GOAL_POSITION,
     GOAL_SPEED,
     HOMING_OFFSET,
     MODEL,
+    P_GAIN,
     PRESENT_POSITION,
     STATUS,
     TORQUE_ENABLE,
 )
+from so101_driver.trajectory import parse
 from so101_node.error import UserError
 
 if TYPE_CHECKING:
@@ -43,16 +47,17 @@ def wait(condition: Callable[[], bool]) -> None:
 class Driver:
     """A running loop, and what it reported."""
 
-    def __init__(self, calibration: Calibration, path: str) -> None:
-        self.arm = Arm(calibration, max_velocity=3.0)
+    def __init__(self, calibration: Calibration, path: str, **more: Any) -> None:
+        self.arm = Arm(calibration, Bounds(3.0, 40.0, 1.0, 0.0))
         self.references: list[tuple[int, np.ndarray]] = []
         self.answers: list[int] = []
         self.loop = ControlLoop(
             self.arm,
             path,
             200.0,
-            lambda answered, states: self.answers.append(answered),
+            lambda answered, *_: self.answers.append(answered),
             lambda written, reference, velocity: self.references.append((written, reference)),
+            **more,
         )
         self._pool = ThreadPoolExecutor(1)
         self.ended: Future[None] = self._pool.submit(self.loop.run, 0.1)
@@ -133,11 +138,22 @@ def test_an_accepted_trajectory_moves_the_servos(driver: Driver, servo_bus: Fake
     message = SimpleNamespace(
         header=SimpleNamespace(stamp=stamp), joint_names=JOINTS, points=[point]
     )
-    driver.loop.command(lambda arm: arm.accept(message, time.time_ns()))
+    now = time.time_ns()
+    driver.loop.command(lambda arm: arm.accept(parse(message, now), now))
+    assert driver.arm.started == 1  # its first goal is written at once
     wait(lambda: driver.arm.state == State.HOLDING)
-    assert driver.arm.started == 1
-    assert driver.arm.reference == pytest.approx(np.full(6, 0.1))
-    assert servo_bus.get(1, PRESENT_POSITION) == round(2000 + np.rad2deg(0.1) * 4095 / 360)
+    assert driver.arm.motion is not None
+    assert driver.arm.motion.position == pytest.approx(np.full(6, 0.1))
+    goal = int(2000 + np.rad2deg(0.1) * 4095 / 360)
+    assert servo_bus.get(1, PRESENT_POSITION) == goal
+    # What is shown is what was sent, to the tick.
+    told = driver.references[-1][1]
+    assert (
+        told.tolist()
+        == driver.arm.calibration.radians(
+            [servo_bus.get(servo, GOAL_POSITION) for servo in servo_bus.tables]
+        ).tolist()
+    )
 
 
 def test_torque_goes_off_past_an_overloaded_and_a_silent_servo(
@@ -172,29 +188,131 @@ def test_torque_goes_off_when_the_thread_fails(driver: Driver, servo_bus: FakeBu
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    driver.arm.step = fail  # type: ignore[method-assign, assignment]
+    driver.arm.sense = fail  # type: ignore[method-assign, assignment]
     assert isinstance(driver.ended.exception(TIMEOUT), ZeroDivisionError)
     assert servo_bus.torque() == [0] * 6
 
 
-def test_a_silent_bus_is_a_fault_and_the_arm_comes_back_limp(
+def test_a_power_cut_is_a_fault_and_the_arm_comes_back_limp(
     driver: Driver, servo_bus: FakeBus
 ) -> None:
     wait(lambda: driver.arm.state == State.IDLE)
     driver.loop.set_torque(True)
     servo_bus.silent = set(servo_bus.tables)
-    wait(lambda: driver.arm.state == State.FAULT)
-    assert 'no answer from servo 1, 2, 3, 4, 5, 6' in driver.arm.fault
-    assert not driver.arm.connected
+    wait(lambda: not driver.arm.connected)
+    assert 'no answer from' in driver.arm.fault
     with pytest.raises(UserError, match='do not answer'):
         driver.loop.set_torque(True)
+    for servo in servo_bus.tables:
+        servo_bus.set(servo, TORQUE_ENABLE, 0)
     servo_bus.silent = set()
     wait(lambda: driver.arm.connected)
-    assert servo_bus.torque() == [0] * 6
+    assert not driver.arm.torque
     driver.loop.command(Arm.clear_fault)
     assert driver.arm.state == State.IDLE
     driver.loop.set_torque(True)
     assert driver.arm.state == State.HOLDING
+
+
+def test_an_arm_that_was_held_all_the_while_is_held_on(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    goals = [servo_bus.get(servo, GOAL_POSITION) for servo in servo_bus.tables]
+    servo_bus.silent = set(servo_bus.tables)
+    wait(lambda: not driver.arm.connected)
+    servo_bus.silent = set()
+    wait(lambda: driver.arm.connected)
+    assert servo_bus.torque() == [1] * 6
+    assert [servo_bus.get(servo, GOAL_POSITION) for servo in servo_bus.tables] == goals
+    assert driver.arm.state == State.FAULT
+    driver.loop.command(Arm.clear_fault)
+    assert driver.arm.state == State.HOLDING
+
+
+def test_the_others_are_watched_and_held_while_one_servo_is_silent(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.silent = {3}
+    wait(lambda: driver.arm.state == State.FAULT)
+    assert 'no answer from elbow_flex' in driver.arm.fault
+    assert driver.arm.connected
+    assert servo_bus.torque() == [1] * 6
+    servo_bus.silent = set()
+    wait(lambda: not driver.arm.paused)
+    driver.loop.command(Arm.clear_fault)
+
+
+def test_a_servo_that_lost_its_torque_silently_is_found_out(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.set(3, TORQUE_ENABLE, 0)
+    cycles = driver.loop.cycles
+    wait(lambda: driver.arm.state == State.FAULT)
+    assert driver.loop.cycles - cycles <= COMMANDS_EVERY + 1
+    assert 'elbow_flex lost its torque' in driver.arm.fault
+    servo_bus.goals_while_limp = 0
+    cycles = driver.loop.cycles
+    wait(lambda: driver.loop.cycles > cycles + 3)
+    assert servo_bus.goals_while_limp == 0
+    assert servo_bus.torque() == [1, 1, 0, 1, 1, 1]
+
+
+def test_servos_of_old_firmware_are_asked_one_by_one(
+    servo_bus: FakeBus, calibration: Calibration
+) -> None:
+    servo_bus.set(4, FIRMWARE_MINOR, 9)
+    driver = Driver(calibration, servo_bus.path)
+    wait(lambda: driver.arm.state == State.IDLE)
+    assert driver.loop.bus is not None and not driver.loop.bus.sync_reads
+    driver.loop.set_torque(True)
+    driver.stop()
+
+
+def test_the_port_is_found_again_under_the_name_that_it_keeps(
+    servo_bus: FakeBus, calibration: Calibration, tmp_path: Path
+) -> None:
+    device, by_id = tmp_path / 'ttyACM0', tmp_path / 'by-id'
+    by_id.mkdir()
+    device.symlink_to(servo_bus.path)
+    (by_id / 'adapter').symlink_to(servo_bus.path)
+    driver = Driver(calibration, str(device), by_id=by_id)
+    wait(lambda: driver.arm.state == State.IDLE)
+    assert driver.loop.path == str(by_id / 'adapter')
+    driver.loop.set_torque(True)
+    device.unlink()
+    servo_bus.silent = set(servo_bus.tables)
+    wait(lambda: not driver.arm.connected)
+    servo_bus.silent = set()
+    wait(lambda: driver.arm.connected)
+    assert servo_bus.torque() == [1] * 6
+    driver.stop()
+
+
+def test_what_the_servos_differ_in_is_written_when_told_so(
+    servo_bus: FakeBus, calibration: Calibration
+) -> None:
+    servo_bus.set(1, HOMING_OFFSET, 77)
+    servo_bus.set(2, P_GAIN, 32)
+    driver = Driver(calibration, servo_bus.path, write_eprom=True)
+    wait(lambda: driver.arm.state == State.IDLE)
+    assert servo_bus.get(1, HOMING_OFFSET) == -20
+    assert servo_bus.get(2, P_GAIN) == 16
+    assert driver.loop.settings == []
+    driver.stop()
+
+
+def test_other_settings_than_lerobots_are_only_a_warning(
+    servo_bus: FakeBus, calibration: Calibration
+) -> None:
+    servo_bus.set(2, P_GAIN, 32)
+    driver = Driver(calibration, servo_bus.path)
+    wait(lambda: driver.arm.state == State.IDLE)
+    assert driver.loop.settings == ['shoulder_lift P gain is 32, not 16']
+    driver.stop()
 
 
 def test_one_lost_reply_is_no_fault(driver: Driver, servo_bus: FakeBus) -> None:
@@ -205,7 +323,7 @@ def test_one_lost_reply_is_no_fault(driver: Driver, servo_bus: FakeBus) -> None:
     cycles = driver.loop.cycles
     wait(lambda: driver.loop.cycles > cycles)
     assert driver.arm.state == State.HOLDING
-    assert driver.loop.counters['timeouts'] > 0
+    assert driver.loop.bus is not None and driver.loop.bus.timeouts > 0
 
 
 def test_servos_missing_at_the_start_are_named(
@@ -250,8 +368,10 @@ def test_an_absent_port_ends_the_loop(calibration: Calibration) -> None:
 
 def test_cycles_missed_are_skipped(driver: Driver, servo_bus: FakeBus) -> None:
     wait(lambda: driver.arm.state == State.IDLE)
+    assert driver.loop.bus is not None
+    bus = driver.loop.bus
     servo_bus.held = []
-    wait(lambda: driver.loop.counters['timeouts'] >= 4)
+    wait(lambda: bus.timeouts >= 4)
     servo_bus.release()
     cycles = len(driver.answers)
     wait(lambda: len(driver.answers) > cycles + 10)

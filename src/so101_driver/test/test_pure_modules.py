@@ -1,4 +1,4 @@
-"""Everything but the node and its diagnostics works where there is no ROS."""
+"""Everything but the nodes and the diagnostics works where there is no ROS."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import so101_driver
 
-ROS = {'driver_node', 'health'}
+ROS = {'driver_node', 'teleop_node', 'health'}
 
 
 def test_pure_modules_need_no_rclpy() -> None:

@@ -1,0 +1,43 @@
+"""Torque that comes on gently, and only while nothing moves by itself; pure.
+
+The goals are the present positions when torque comes on, so nothing should move. A servo that does
+is going for a goal of its own: LeRobot's users have seen lunges of 49 degrees. With so little
+torque at first such a servo barely starts, and is caught.
+"""
+
+from collections.abc import Sequence
+
+SECONDS = 0.6
+
+# Parts of the full torque: the least (a servo at 0 would take no part in the test), and up to
+# where a joint must not move at all. Afterwards a joint sinks a little into its own droop.
+_LEAST = 0.02
+_WATCHED = 0.15
+
+# Ticks (0.088 degrees each) that a joint may be off its goal while it is watched, and afterwards.
+_STILL = 6
+_DROOP = 35
+
+
+class TorqueRamp:
+    def __init__(self, start: int, goals: Sequence[int]) -> None:
+        """Torque comes on at `start` (ns) with `goals` (ticks), the present positions."""
+        self._start = start
+        self._goals = tuple(goals)
+
+    def part(self, now: int) -> float:
+        """Return the part of its full torque that a servo may use, up to 1 at the end."""
+        done = min(1.0, max(0.0, (now - self._start) * 1e-9 / SECONDS))
+        return max(_LEAST, done * done)
+
+    def over(self, now: int) -> bool:
+        return now - self._start >= SECONDS * 1e9
+
+    def moved(self, now: int, positions: Sequence[int]) -> list[int]:
+        """Return the joints that are further off their goals (ticks) than they should be."""
+        allowed = _STILL if self.part(now) <= _WATCHED else _DROOP
+        return [
+            joint
+            for joint, (goal, position) in enumerate(zip(self._goals, positions, strict=True))
+            if abs(position - goal) > allowed
+        ]
