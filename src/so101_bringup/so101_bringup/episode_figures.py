@@ -13,11 +13,6 @@ from so101_episodes.bag import message_definitions
 from so101_episodes.episode import Episode, TopicCount
 from so101_node.topics import CAMERAS
 
-# A command counts as having reached the servos when the reference came this close to one of its
-# points, at that point's time (radians). The reference is sampled every 5 ms; the policy's
-# untrained noise moves at up to 1 rad/s.
-REACHED = np.deg2rad(1.0)
-
 Array = NDArray[np.float64]
 
 
@@ -32,7 +27,6 @@ class EpisodeFigures:
     tracking_max: float
     travel: float  # largest range of a joint's measured position
     trajectories: int
-    trajectories_reached: int  # of these, how many the reference came to, see _reached
     real_time_factor: float  # the worst that the simulation said, NaN for a real arm
     miscounted: list[str]  # topics whose bag does not hold what was published
 
@@ -74,7 +68,6 @@ def measure(folder: Path) -> EpisodeFigures:
         tracking_max=float(np.max(np.abs(error))) if error.size else np.nan,
         travel=float(np.ptp(states[1], axis=0).max()) if len(states[1]) else 0.0,
         trajectories=len(trajectories),
-        trajectories_reached=_reached(trajectories, reference),
         real_time_factor=min(
             (float(value) for value in _said(diagnostics, 'sim/world', 'real_time_factor')),
             default=np.nan,
@@ -110,33 +103,6 @@ def _tracking_error(states: tuple[Array, Array], reference: tuple[Array, Array])
         return np.empty(0)
     inside = (states[0] >= reference[0][0]) & (states[0] <= reference[0][-1])
     return states[1][inside] - _at(reference, states[0][inside])
-
-
-def _reached(trajectories: list[tuple[int, Any]], reference: tuple[Array, Array]) -> int:
-    """Count the trajectories that the reference came to, until the next one took over.
-
-    Came to: within REACHED of any one point at its time. Not the first: the velocity limit makes
-    the reference late there. One without a point due in its time is counted, too. That the first
-    goal of each was written to the bus is what `trajectories_started` of driver/arm says.
-    """
-    if len(reference[0]) < 2:
-        return 0
-    ends = [received * 1e-9 for received, _ in trajectories[1:]] + [float(reference[0][-1])]
-    count = 0
-    for (received, message), end in zip(trajectories, ends, strict=True):
-        times = np.array(
-            [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in message.points]
-        )
-        times += _stamp(message)
-        points = np.array([point.positions for point in message.points])
-        ahead = (times > received * 1e-9) & (times <= end)
-        if not ahead.any():
-            # Replaced, or the episode ended, before its first point was due: nothing to see.
-            count += 1
-            continue
-        distance = np.abs(_at(reference, times[ahead]) - points[ahead]).max(axis=1)
-        count += bool(distance.min() <= REACHED)
-    return count
 
 
 def _miscounted(topics: Mapping[str, TopicCount], counts: dict[str, int]) -> list[str]:
