@@ -23,6 +23,7 @@ setup(
         'console_scripts': [
             'world = so101_sim.world_node:main',
             'cameras = so101_sim.cameras_node:main',
+            'leader = so101_sim.leader_node:main',
         ],
     },
 )

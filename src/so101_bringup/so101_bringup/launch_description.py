@@ -57,6 +57,7 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
             package=spec.package,
             executable=spec.executable,
             name=spec.name,
+            namespace=spec.namespace or None,
             # With its type said: text that looks like a number stays text.
             parameters=[
                 {
@@ -78,8 +79,8 @@ def _ended(spec: NodeSpec):  # type: ignore[no-untyped-def]
         if context.is_shutdown:
             return []
         if spec.ends_graph and event.returncode == 0:
-            return [Shutdown(reason=f'{spec.name} is done')]
+            return [Shutdown(reason=f'{spec.label} is done')]
         # An exception is the one way to have `ros2 launch` exit with a code other than 0.
-        raise UserError(f'{spec.name} ended with code {event.returncode}; its last line says why')
+        raise UserError(f'{spec.label} ended with code {event.returncode}; its last line says why')
 
     return on_exit

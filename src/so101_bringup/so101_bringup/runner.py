@@ -44,7 +44,7 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
     Their output is passed on with their name before each line. No process is left when it returns.
     Raises UserError when an executable is missing.
     """
-    commands = {node.name: command(node) for node in nodes}
+    commands = {node.label: command(node) for node in nodes}
     events: SimpleQueue[tuple[str, int]] = SimpleQueue()
     before = {
         number: signal.signal(number, lambda number, _: events.put(('', number)))
@@ -55,11 +55,11 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
     outcome = Outcome()
     try:
         for node in nodes:
-            processes[node.name] = _Process(
-                node.name, commands[node.name], {**_LOG, **os.environ, **environment}, events
+            processes[node.label] = _Process(
+                node, commands[node.label], {**_LOG, **os.environ, **environment}, events
             )
         name, number = events.get()
-        ending = {node.name for node in nodes if node.ends_graph}
+        ending = {node.label for node in nodes if node.ends_graph}
         if not name:
             outcome.signal = number
             outcome.failure = f'stopped by {signal.Signals(number).name}'
@@ -87,6 +87,8 @@ def command(node: NodeSpec) -> list[str]:
     if not executable.is_file():
         raise UserError(f'{executable} does not exist; build the workspace')
     line = [str(executable), '--ros-args', '--remap', f'__node:={node.name}']
+    if node.namespace:
+        line += ['--remap', f'__ns:=/{node.namespace}']
     for name, value in node.parameters.items():
         line += ['--param', f'{name}:={parameter_text(value)}']
     return line
@@ -102,12 +104,13 @@ class _Process:
 
     def __init__(
         self,
-        name: str,
+        node: NodeSpec,
         line: list[str],
         environment: Mapping[str, str],
         events: 'SimpleQueue[tuple[str, int]]',
     ) -> None:
-        self.name = name
+        self.name = node.label
+        self._prefix = f'{node.name}: '  # which a node puts before its last words
         self._last_line = ''
         # A session of its own: Ctrl-C in the terminal reaches the runner alone, which then stops
         # the nodes in order, once.
@@ -132,9 +135,9 @@ class _Process:
             line = line.rstrip()
             if line:
                 self._last_line = line
-                text = line if line.startswith(f'{self.name}:') else f'{self.name}: {line}'
+                text = f'{self.name}: {line.removeprefix(self._prefix)}\n'
                 try:
-                    sys.stdout.write(f'{text}\n')  # in one piece: others write, too
+                    sys.stdout.write(text)  # in one piece: others write, too
                     sys.stdout.flush()
                 except OSError:
                     # Nobody reads any more: as when a terminal is closed. Go on emptying the pipe.
@@ -146,7 +149,9 @@ class _Process:
         if code < 0:
             return f'{self.name} was killed by {signal.Signals(-code).name}; start again'
         said = self._last_line or f'exit code {code}, without a word'
-        return said if said.startswith(f'{self.name}:') else f'{self.name} ended: {said}'
+        if said.startswith(self._prefix):
+            return f'{self.name}: {said.removeprefix(self._prefix)}'
+        return f'{self.name} ended: {said}'
 
     def stop(self) -> int:
         """Ask the process to end, kill its whole session if it does not; return its exit code."""

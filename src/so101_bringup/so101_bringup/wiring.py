@@ -1,6 +1,6 @@
 """Which nodes run, with which parameters, and which arguments there are: said once.
 
-`launch/infer.launch.py` and the `so101` command both read it. It imports neither torch nor
+The launch files and the `so101` command both read it. It imports neither torch nor
 LeRobot: on a robot PC the launch system reads it with the system's Python.
 """
 
@@ -17,6 +17,10 @@ from so101_node.error import UserError
 from so101_node.lifetime import END_WITH_PARENT
 
 Value = bool | int | float | str
+
+# Seconds without a trajectory after which the arm slows down and holds; teleop sends 200 a second
+# and falls silent itself when its leader has been for as long.
+_TELEOP_TIMEOUT = 0.25
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class NodeSpec:
     """One process. The end of the node with `ends_graph` ends all the others.
 
     Nodes are started in their order and stopped in the reverse one: first what moves the arm, last
-    what the arm hangs on.
+    what the arm hangs on. `namespace` is '' or a name, such as 'leader'.
     """
 
     package: str
@@ -65,6 +69,12 @@ class NodeSpec:
     name: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
     ends_graph: bool = False
+    namespace: str = ''
+
+    @property
+    def label(self) -> str:
+        """The node's name with its namespace: unique in a graph."""
+        return f'{self.namespace}/{self.name}' if self.namespace else self.name
 
 
 @dataclass(frozen=True)
@@ -113,20 +123,7 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
             f'checkpoint {found.path}: its weights are random, for simulation only; '
             'give a trained one, or sim:=true'
         )
-    port, calibration = str(values['port']), str(values['calibration'])
-    nodes = []
-    if sim:
-        port = str(values['sim_port']) or _sim_port()
-        calibration = str(_share('so101_sim') / 'config' / 'calibration.json')
-        nodes += [
-            NodeSpec(
-                'so101_sim',
-                'world',
-                'sim_world',
-                {'port': port, 'calibration': calibration, 'seed': values['seed']},
-            ),
-            NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
-        ]
+    port, calibration, nodes = _arm(values)
     if values['record']:
         nodes.append(
             NodeSpec(
@@ -138,18 +135,7 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
         )
     rollout_arguments = ('num_rollouts', 'episode_time', 'task', 'direct_reset', 'record', 'sim')
     nodes += [
-        NodeSpec(
-            'so101_driver',
-            'driver',
-            'driver',
-            {
-                'port': port,
-                'calibration': calibration,
-                'max_velocity': values['max_velocity'],
-                # A simulated arm has its port once its world is built.
-                'port_timeout': 60.0 if sim else 2.0,
-            },
-        ),
+        _driver(port, calibration, sim, max_velocity=values['max_velocity']),
         NodeSpec('so101_policy', 'policy', 'policy', {'checkpoint': str(found.path)}),
         NodeSpec(
             'so101_episodes',
@@ -168,6 +154,73 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
     return nodes
 
 
+def _teleop_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
+    sim = bool(values['sim'])
+    port, calibration, nodes = _arm(values)
+    leader_port = str(values['leader_port'])
+    leader_calibration = str(values['leader_calibration'])
+    if sim:
+        leader_port, leader_calibration = f'{port}_leader', calibration
+        parameters = {'port': leader_port, 'calibration': calibration, 'seed': values['seed']}
+        nodes.append(NodeSpec('so101_sim', 'leader', 'sim_leader', parameters))
+    elif leader_port == port:
+        raise UserError(f'leader_port:={port}: that is the port of the other arm; give its own')
+    return [
+        *nodes,
+        # Should teleop end, the arm must not go on to where it was sent last.
+        _driver(
+            port,
+            calibration,
+            sim,
+            max_velocity=values['max_velocity'],
+            command_timeout=_TELEOP_TIMEOUT,
+        ),
+        _driver(
+            leader_port,
+            leader_calibration,
+            sim,
+            namespace='leader',
+            role='leader',
+            rate=values['leader_rate'],
+        ),
+        NodeSpec(
+            'so101_driver',
+            'teleop',
+            'teleop',
+            {'start': values['start'], 'ramp_velocity': values['ramp_velocity'], 'port': port},
+        ),
+    ]
+
+
+def _arm(values: Mapping[str, Value]) -> tuple[str, str, list[NodeSpec]]:
+    """Return the arm's port and calibration, and the nodes that simulate it and its cameras."""
+    if not values['sim']:
+        return str(values['port']), str(values['calibration']), []
+    port = str(values['sim_port']) or _sim_port()
+    calibration = str(_share('so101_sim') / 'config' / 'calibration.json')
+    parameters = {'port': port, 'calibration': calibration, 'seed': values['seed']}
+    return (
+        port,
+        calibration,
+        [
+            NodeSpec('so101_sim', 'world', 'sim_world', parameters),
+            NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
+        ],
+    )
+
+
+def _driver(
+    port: str, calibration: str, sim: bool, namespace: str = '', **parameters: Value
+) -> NodeSpec:
+    parameters |= {
+        'port': port,
+        'calibration': calibration,
+        # A simulated arm has its port once its world is built.
+        'port_timeout': 60.0 if sim else 2.0,
+    }
+    return NodeSpec('so101_driver', 'driver', 'driver', parameters, namespace=namespace)
+
+
 def _sim_port() -> str:
     """Return a path of this user's and this run's own."""
     return f'{gettempdir()}/so101_sim_{os.getuid()}_{os.getpid()}'
@@ -176,6 +229,17 @@ def _sim_port() -> str:
 def _share(package: str) -> Path:
     return Path(get_package_share_directory(package))
 
+
+_PORT = Argument('port', '/dev/ttyACM0', 'serial port of the arm')
+_CALIBRATION = Argument('calibration', '', "LeRobot's calibration file of the arm")
+_MAX_VELOCITY = Argument(
+    'max_velocity', 3.0, 'limit of the velocity of every joint, rad/s', low=0.1
+)
+_SIMULATION = (
+    Argument('sim', False, 'simulated arm and cameras instead of real ones'),
+    Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
+    Argument('seed', 0, 'of the cube positions in simulation', low=0),
+)
 
 INFER = Wiring(
     'infer',
@@ -194,15 +258,34 @@ INFER = Wiring(
         ),
         Argument('record', True, 'record one bag per rollout'),
         Argument('recordings', 'recordings', 'folder of the bags'),
-        Argument('port', '/dev/ttyACM0', 'serial port of the arm'),
-        Argument('calibration', '', "LeRobot's calibration file of the arm"),
-        Argument('max_velocity', 3.0, 'limit of the velocity of every joint, rad/s', low=0.1),
-        Argument('sim', False, 'simulated arm and cameras instead of real ones'),
-        Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
-        Argument('seed', 0, 'of the cube positions in simulation', low=0),
+        _PORT,
+        _CALIBRATION,
+        _MAX_VELOCITY,
+        *_SIMULATION,
     ),
     _infer_nodes,
 )
 
+TELEOP = Wiring(
+    'teleop',
+    'Move the arm by a leader arm that is moved by hand.',
+    (
+        Argument('leader_port', '/dev/ttyACM1', 'serial port of the leader arm'),
+        Argument('leader_calibration', '', "LeRobot's calibration file of the leader arm"),
+        Argument('leader_rate', 200.0, 'times a second that the leader arm is read', low=50),
+        Argument(
+            'start',
+            'follower_to_leader',
+            'which arm goes to the other first: follower_to_leader or leader_to_follower',
+        ),
+        Argument('ramp_velocity', 0.5, 'speed of that way, and after a pause, rad/s', low=0.05),
+        _PORT,
+        _CALIBRATION,
+        _MAX_VELOCITY,
+        *_SIMULATION,
+    ),
+    _teleop_nodes,
+)
+
 # What `so101 NAME` and `ros2 launch so101_bringup NAME.launch.py` run.
-WIRINGS = {wiring.name: wiring for wiring in (INFER,)}
+WIRINGS = {wiring.name: wiring for wiring in (INFER, TELEOP)}

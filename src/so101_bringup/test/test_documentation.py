@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from so101_bringup.wiring import INFER, Argument
+from so101_bringup.wiring import WIRINGS, Argument
 from so101_node import topics
 from so101_node.topics import Service, Topic
 
@@ -16,7 +16,14 @@ TOPICS = [thing for thing in NAMED if isinstance(thing, Topic)] + [
 SERVICES = [thing for thing in NAMED if isinstance(thing, Service)]
 
 
-@pytest.mark.parametrize('argument', INFER.arguments, ids=lambda argument: argument.name)
+ARGUMENTS = {argument for wiring in WIRINGS.values() for argument in wiring.arguments}
+
+
+@pytest.mark.parametrize(
+    'argument',
+    sorted(ARGUMENTS, key=lambda argument: argument.name),
+    ids=lambda argument: argument.name,
+)
 def test_an_argument_stands_in_the_readme(argument: Argument) -> None:
     default = argument.default_text
     assert (

@@ -93,6 +93,19 @@ def test_parameters_keep_their_type_on_the_command_line(package: Path) -> None:
     ]
 
 
+def test_nodes_of_one_name_are_told_apart_by_their_namespace(
+    package: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = script(package, 'worker', 'sys.exit("worker: no port; plug it in")')
+    leader = NodeSpec('example', 'worker', 'worker', namespace='leader')
+    assert runner.command(leader)[-2:] == ['--remap', '__ns:=/leader']
+    outcome = runner.run([script(package, 'boss', 'time.sleep(60)'), leader], {})
+    assert outcome.failure == 'leader/worker: no port; plug it in'
+    assert node.label == 'worker'
+    assert set(outcome.codes) == {'boss', 'leader/worker'}
+    assert 'leader/worker: no port; plug it in\n' in capfd.readouterr().out
+
+
 def test_a_missing_package_is_named() -> None:
     with pytest.raises(UserError, match='package nowhere is not installed'):
         runner.command(NodeSpec('nowhere', 'x', 'x'))

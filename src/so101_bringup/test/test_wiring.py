@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from so101_bringup.wiring import INFER, Argument
+from so101_bringup.wiring import INFER, TELEOP, Argument
 from so101_node.error import UserError
 
 
@@ -37,3 +37,26 @@ def test_values_have_the_type_of_their_default() -> None:
 def test_a_missing_checkpoint_is_found_before_any_node_starts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='nowhere'):
         INFER.nodes(INFER.values({'checkpoint': str(tmp_path / 'nowhere')}))
+
+
+def test_teleop_is_the_same_driver_twice_and_what_moves_one_by_the_other() -> None:
+    nodes = {node.label: node for node in TELEOP.nodes(TELEOP.values({'port': 'f'}))}
+    assert list(nodes) == ['driver', 'leader/driver', 'teleop']
+    assert nodes['driver'].parameters['port'] == nodes['teleop'].parameters['port'] == 'f'
+    assert nodes['driver'].parameters['command_timeout'] == 0.25
+    leader = nodes['leader/driver']
+    assert (leader.namespace, leader.parameters['role']) == ('leader', 'leader')
+    assert leader.parameters['port'] == '/dev/ttyACM1'
+
+
+def test_teleop_in_simulation_starts_both_arms_first_and_never_a_real_one() -> None:
+    nodes = TELEOP.nodes(TELEOP.values({'sim': 'true', 'sim_port': '/tmp/a', 'leader_port': 'x'}))
+    assert [node.label for node in nodes[:3]] == ['sim_world', 'sim_cameras', 'sim_leader']
+    ports = {node.label: node.parameters.get('port') for node in nodes}
+    assert ports['driver'] == ports['sim_world'] == '/tmp/a'
+    assert ports['leader/driver'] == ports['sim_leader'] == '/tmp/a_leader'
+
+
+def test_both_arms_on_one_port_is_refused() -> None:
+    with pytest.raises(UserError, match='leader_port:=/dev/a: that is the port of the other arm'):
+        TELEOP.nodes(TELEOP.values({'port': '/dev/a', 'leader_port': '/dev/a'}))

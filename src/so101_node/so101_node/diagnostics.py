@@ -18,7 +18,10 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """One thing's health. `name` is `<node>/<thing>`; floats are shown with four digits."""
+    """One thing's health. `name` is `<node>/<thing>`; floats are shown with four digits.
+
+    The name is published behind the node's namespace: a leader's driver says leader/driver/arm.
+    """
 
     name: str
     level: Level
@@ -37,22 +40,26 @@ class Diagnostics:
         self._node = node
         self._statuses = statuses
         self._publisher = node.publisher(DIAGNOSTICS)
+        namespace = node.get_namespace().strip('/')
+        self._prefix = f'{namespace}/' if namespace else ''
         self._sequence = 0
         node.create_timer(1.0, self.publish)
 
     def publish(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        message.status = [_message(status, self._sequence) for status in self._statuses()]
+        message.status = [
+            _message(status, self._prefix, self._sequence) for status in self._statuses()
+        ]
         self._sequence += 1
         self._publisher.publish(message)
 
 
-def _message(status: Status, sequence: int) -> DiagnosticStatus:
+def _message(status: Status, prefix: str, sequence: int) -> DiagnosticStatus:
     values = {**status.values, 'sequence': sequence}
     return DiagnosticStatus(
         level=bytes([status.level]),
-        name=status.name,
+        name=prefix + status.name,
         message=status.message,
         hardware_id='so101',
         values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],

@@ -50,6 +50,13 @@ REFERENCE = Topic(
     qos.STATE,
     'what the servos were told at that instant: the action of every dataset',
 )
+LEADER_STATES = JOINT_STATES._replace(
+    name='leader/joint_states', meaning='where a hand moves the leader arm; as joint_states'
+)
+LEADER_TRAJECTORY = JOINT_TRAJECTORY._replace(
+    name='leader/arm_controller/joint_trajectory',
+    meaning='moves the leader arm to the pose of the other one before a hand takes it',
+)
 ACTION_CHUNK = Topic(
     'policy/action_chunk',
     JointTrajectory,
@@ -66,6 +73,9 @@ SIM_STATE = Topic(
 SIM_SUCCESS = Topic(
     'sim/success', Bool, qos.LATCHED, 'simulation only: the cube lies at rest in the bowl'
 )
+SIM_FAULT = Topic(
+    'sim/fault', String, qos.COMMAND, 'simulation only: a fault to switch on or off, as text'
+)
 
 
 def _camera_topics(name: str, base: str) -> CameraTopics:
@@ -81,6 +91,8 @@ CAMERAS = {name: _camera_topics(name, camera.topic) for name, camera in cameras.
 ARM_TORQUE = Service('arm/torque', SetBool, 'switch the torque of all servos')
 ARM_STOP = Service('arm/stop', Trigger, 'stop and hold; latched until arm/clear_fault')
 ARM_CLEAR_FAULT = Service('arm/clear_fault', Trigger, 'leave the stopped or faulted state')
+LEADER_TORQUE = Service('leader/arm/torque', SetBool, 'the same for the leader arm')
+TELEOP_ENABLE = Service('teleop/enable', SetBool, 'let the leader arm move the arm, or hold it')
 POLICY_ENABLE = Service(
     'policy/enable', SetBool, 'let the policy move the arm, or hold it; served once it is warm'
 )

@@ -1,0 +1,152 @@
+"""The simulated leader: a hand moves it while it is limp, its servos while they are not."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from so101_driver.bus import Bus, BusError
+from so101_driver.calibration import Calibration
+from so101_driver.packet import BROADCAST, Decoder, Instruction, Packet, encode
+from so101_driver.registers import GOAL_POSITION, PRESENT_POSITION, TORQUE_ENABLE
+from so101_driver.serial_port import SerialPort
+from so101_sim.guided_arm import GuidedArm, Hand
+
+SECOND = 1_000_000_000
+IDS = range(1, 7)
+
+
+class Host:
+    """What a driver would ask of the arm, at chosen times."""
+
+    def __init__(self, calibration: Calibration, seed: int = 0) -> None:
+        self.hand = Hand(calibration, seed)
+        self.now = 0
+        self._calibration = calibration
+        self._arm = GuidedArm(calibration, self.hand, 0)
+
+    def angles(self) -> np.ndarray:
+        request = bytes((PRESENT_POSITION.address, PRESENT_POSITION.size, *IDS))
+        replies = self._ask(BROADCAST, Instruction.SYNC_READ, request)
+        ticks = [PRESENT_POSITION.decode(reply.params) for reply in replies]
+        return self._calibration.radians(np.array(ticks))
+
+    def torque(self, on: bool) -> None:
+        for servo in IDS:
+            self._ask(servo, Instruction.WRITE, bytes((TORQUE_ENABLE.address, on)))
+
+    def send(self, angles: np.ndarray) -> None:
+        goals = zip(IDS, self._calibration.ticks(angles), strict=True)
+        data = b''.join(bytes((servo,)) + GOAL_POSITION.encode(goal) for servo, goal in goals)
+        params = bytes((GOAL_POSITION.address, GOAL_POSITION.size)) + data
+        self._ask(BROADCAST, Instruction.SYNC_WRITE, params)
+
+    def wait(self, seconds: float) -> None:
+        """Ask 200 times a second."""
+        for _ in range(round(seconds * 200)):
+            self.now += SECOND // 200
+            self.angles()
+
+    def _ask(self, servo: int, instruction: Instruction, params: bytes) -> list[Packet]:
+        data = self._arm.receive(encode(Packet(servo, instruction, params)), self.now)
+        return Decoder().feed(data)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_the_hand_moves_all_joints_smoothly_inside_their_limits(
+    calibration: Calibration, seed: int
+) -> None:
+    hand = Hand(calibration, seed)
+    poses = np.array([hand.pose(seconds) for seconds in np.arange(0, 120, 0.02)])
+    assert (poses > calibration.lower).all()
+    assert (poses < calibration.upper).all()
+    assert (np.ptp(poses, axis=0) > 0.2).all()
+    assert np.abs(np.diff(poses, axis=0)).max() < 1.0 * 0.02  # 1 rad/s
+    assert (poses == [Hand(calibration, seed).pose(s) for s in np.arange(0, 120, 0.02)]).all()
+
+
+def test_limp_it_is_where_the_hand_is(calibration: Calibration) -> None:
+    host = Host(calibration)
+    for seconds in (0.0, 0.005, 1.0, 60.0):
+        host.now = round(seconds * SECOND)
+        assert host.angles() == pytest.approx(host.hand.pose(seconds), abs=0.002)
+
+
+def test_with_torque_it_goes_to_its_goals_and_limp_again_back_into_the_hand(
+    calibration: Calibration,
+) -> None:
+    host = Host(calibration)
+    held = host.angles()
+    host.send(held)
+    host.torque(True)
+    host.wait(2.0)
+    assert host.angles() == pytest.approx(held, abs=0.003)
+    goal = held + np.where(held > 0, -0.5, 0.5)
+    host.send(goal)
+    host.wait(0.5)
+    assert host.angles() == pytest.approx(goal, abs=0.003)
+    host.torque(False)
+    before = host.angles()
+    host.wait(0.005)
+    assert np.abs(host.angles() - before).max() < 0.02  # it is not snatched
+    host.wait(2.0)
+    assert host.angles() == pytest.approx(host.hand.pose(host.now / SECOND), abs=0.003)
+
+
+def start(*parameters: str) -> 'subprocess.Popen[str]':
+    line = [sys.executable, '-m', 'so101_sim.leader_node', '--ros-args']
+    for parameter in parameters:
+        line += ['-p', parameter]
+    return subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+
+
+def answers(port: Path) -> bool:
+    """Return whether all servos answer at once, on a machine that may be busy for some tries."""
+    serial = SerialPort(str(port))
+    bus = Bus(serial)
+    try:
+        for _ in range(100):
+            try:
+                return len(bus.sync_read(list(IDS), PRESENT_POSITION.address, 2)) == len(IDS)
+            except BusError:
+                continue
+        return False
+    finally:
+        serial.close()
+
+
+def test_the_node_is_an_arm_at_a_port_until_a_signal(
+    tmp_path: Path, calibration_path: Path
+) -> None:
+    port = tmp_path / 'leader'
+    process = start(f'port:={port}', f'calibration:={calibration_path}')
+    try:
+        while not port.exists():
+            assert process.poll() is None
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        assert answers(port)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == ''
+        assert process.returncode == 0
+        assert not port.is_symlink()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'text'),
+    [([], 'parameter port'), (['port:=/tmp/leader'], 'parameter calibration')],
+)
+def test_a_missing_parameter_is_one_clear_line(parameters: list[str], text: str) -> None:
+    process = start(*parameters)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    assert text in error
+    assert len(error.strip().splitlines()) == 1
