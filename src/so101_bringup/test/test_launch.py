@@ -1,13 +1,14 @@
 """`ros2 launch` starts the same graph as the runner. Needs the launch system; skips without it."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from so101_bringup.command import show_arguments
-from so101_bringup.wiring import INFER
+from so101_bringup.wiring import WIRINGS, Wiring
 from so101_episodes.episode import Episode
 
 pytestmark = pytest.mark.skipif(
@@ -15,9 +16,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def launch(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def launch(
+    *words: str, timeout: float = 60, file: str = 'infer.launch.py'
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ['ros2', 'launch', 'so101_bringup', 'infer.launch.py', *words],
+        ['ros2', 'launch', 'so101_bringup', file, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -25,10 +28,11 @@ def launch(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_show_args_says_what_the_runner_says() -> None:
-    shown = launch('--show-args')
+@pytest.mark.parametrize('wiring', WIRINGS.values(), ids=WIRINGS)
+def test_show_args_says_what_the_runner_says(wiring: Wiring) -> None:
+    shown = launch('--show-args', file=f'{wiring.name}.launch.py')
     assert shown.returncode == 0
-    assert shown.stdout.split() == show_arguments(INFER).split()
+    assert shown.stdout.split() == show_arguments(wiring).split()
 
 
 def test_an_unknown_argument_is_refused() -> None:
@@ -61,3 +65,25 @@ def test_a_rollout_in_simulation(checkpoint: Path, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout
     (folder,) = [path for path in (tmp_path / 'recordings').iterdir() if path.name[0] != '.']
     assert Episode.load(folder).topics
+
+
+def test_teleoperation_in_simulation_until_ctrl_c(tmp_path: Path) -> None:
+    launched = subprocess.Popen(
+        [
+            *('ros2', 'launch', 'so101_bringup', 'teleop.launch.py', 'sim:=true'),
+            f'sim_port:={tmp_path}/arm',
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert launched.stdout is not None
+    shown = []
+    for line in launched.stdout:  # pytest's timeout ends a wait in vain
+        shown.append(line)
+        if 'following' in line:
+            break
+    launched.send_signal(signal.SIGINT)
+    rest, _ = launched.communicate(timeout=60)
+    assert 'following' in shown[-1], shown
+    assert rest.count('process has finished cleanly') == 6, rest
