@@ -3,7 +3,7 @@
 disconnected -> idle (torque off) -> active (it moves) / holding -> fault (latched).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -99,6 +99,7 @@ class Arm:
         self.gripper = Gripper(0, 0)
         self._ratings = [Rating(0, 0)] * len(JOINTS)
         self._monitor = Monitor()
+        self._absent: list[int] = []  # joints that were too long not heard
         self._schedule = Schedule(bounds.max_velocity, bounds.max_jump)
         self._ramp: TorqueRamp | None = None
         self._troubled: set[tuple[int, str]] = set()  # of which the reaction was taken
@@ -142,6 +143,7 @@ class Arm:
         self.gripper = Gripper(ratings[GRIPPER].torque, ratings[GRIPPER].overload)
         self._monitor.reset(now)
         self.paused = False
+        self._absent = []
         self._stepped = now
         if self.motion is None:
             return
@@ -154,13 +156,14 @@ class Arm:
         if not any(self.powered):
             self.torque_off()
             return
+        self._take_up(_JOINTS, states)
         self._rest(states)
 
     def disconnect(self, reason: str) -> None:
-        """The servos were lost; a fault if torque was on."""
+        """The servos were lost, for a reason that says what to do; a fault if torque was on."""
         self.connected = False
         if self.motion is not None:
-            self.fail(f'{reason}; check the cables and the power supply, then arm/clear_fault')
+            self.fail(f'{reason}, then arm/clear_fault')
             self.motion = Motion(self.motion.position, _STILL)
             self._ramp = None
 
@@ -173,7 +176,11 @@ class Arm:
         troubles = self._monitor.check(now, reading, self.powered, positions, reference)
         if troubles or self._troubled:
             self._react(troubles, reading.states)
-        self.paused = bool(self._monitor.absent(now))
+        absent = self._monitor.absent(now)
+        if self.motion is not None:
+            self._take_up([joint for joint in self._absent if joint not in absent], reading.states)
+        self._absent = absent
+        self.paused = bool(absent)
         if self._ramp is not None:
             self._watch_ramp(now, reading.states.position)
         if self.motion is None:
@@ -374,14 +381,18 @@ class Arm:
             elif trouble.reaction is Reaction.YIELD:
                 self._place(trouble.joint, states)
         if fresh:
-            self.fail(f'{"; ".join(trouble.text for trouble in fresh)}, then arm/clear_fault')
+            told = _told((trouble.joint, trouble.text) for trouble in fresh)
+            self.fail(f'{told}, then arm/clear_fault')
 
     def _angles(self, states: ServoStates) -> Array:
         """Return where the joints are, in the middle of a tick.
 
         A reference taken from there is rounded to the same tick again.
         """
-        ticks = np.asarray(states.position)
+        return self._middles(states.position)
+
+    def _middles(self, positions: Sequence[int]) -> Array:
+        ticks = np.asarray(positions)
         ends = [self.calibration.radians(ticks + side) for side in (0, 1)]
         return np.mean(ends, axis=0)
 
@@ -392,6 +403,17 @@ class Arm:
         displaced = np.abs(positions - self.motion.position) > DISPLACED
         self.motion = Motion(np.where(displaced, positions, self.motion.position), _STILL)
 
+    def _take_up(self, joints: Sequence[int], states: ServoStates) -> None:
+        """Take for reference what servos held while they heard nothing: they must not leap."""
+        assert self.motion is not None
+        if not joints or states.commands is None:
+            return
+        held = self._middles([command.goal for command in states.commands])
+        position, velocity = self.motion.position.copy(), self.motion.velocity.copy()
+        for joint in joints:
+            position[joint], velocity[joint] = held[joint], 0.0
+        self.motion = Motion(position, velocity)
+
     def _place(self, joint: int, states: ServoStates) -> None:
         """Take a joint's position as its reference."""
         assert self.motion is not None
@@ -400,9 +422,20 @@ class Arm:
         self.motion = Motion(position, velocity)
 
 
-def _reports(states: ServoStates) -> str:
+def _told(troubles: Iterable[tuple[int, str]]) -> str:
+    """Say what happened, once for all the joints that it happened to."""
+    joints: dict[str, list[str]] = {}
+    for joint, text in troubles:
+        joints.setdefault(text, []).append(JOINTS[joint])
     return '; '.join(
-        f'{joint} reports {fault.name}: {fault.cure}'
-        for joint, status in zip(JOINTS, states.status, strict=True)
+        text.format(joints='every servo' if len(names) == len(JOINTS) else ', '.join(names))
+        for text, names in joints.items()
+    )
+
+
+def _reports(states: ServoStates) -> str:
+    return _told(
+        (joint, f'{{joints}} reports {fault.name}: {fault.cure}')
+        for joint, status in enumerate(states.status)
         for fault in reported(status)
     )

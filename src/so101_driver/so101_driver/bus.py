@@ -10,13 +10,13 @@ from so101_driver.reply import Answer, Expected
 from so101_driver.serial_port import SerialPort
 
 # Seconds that an answer may take beyond its time on the wire: return delays are 0.5 ms a servo at
-# most (register 7), a USB adapter adds 1 to 2 ms, and a busy host up to 10.
-MARGIN = 0.01
+# most (register 7), a USB adapter adds 1 to 2 ms, and a computer that has too much to do 10.
+MARGIN = 0.015
 
 _BITS = 10  # on the wire for each byte
 
-# Requests after failures are told apart by so many lengths. A failure takes 12 ms, so an answer
-# may be 180 ms late though nothing else is heard meanwhile.
+# Requests after failures are told apart by so many lengths. A failure takes 17 ms, so an answer
+# may be 250 ms late though nothing else is heard meanwhile.
 _LENGTHS = 16
 
 # Seconds after which no late answer is expected any more.
@@ -200,7 +200,9 @@ class Bus:
                 failures[servo] = failures.get(servo, 0) + 1
 
     def _gone(self, error: OSError) -> PortGone:
-        return PortGone(f'the servo port {self._port.path} is gone ({error}): check the USB cable')
+        return PortGone(
+            f'the servo port {self._port.path} is gone ({error.strerror}): check its USB cable'
+        )
 
 
 class _Request(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from so101_driver import eprom, port_path
-from so101_driver.arm import Arm, Rating
+from so101_driver.arm import Arm, Command, Rating
 from so101_driver.bus import Bus, BusError, PortGone
 from so101_driver.calibration import Radians, Role
 from so101_driver.guard import Guard
@@ -39,10 +39,10 @@ class ControlLoop:
     """Runs an arm on a port, `rate` cycles per second.
 
     `run` belongs in a thread of its own; every other method may be called from any thread and
-    acts between two cycles. After each reading it calls `on_states` with the time in ns when the
-    servos answered, and the positions (rad, (6,)) and speeds (rad/s) that they said; after each
-    writing `on_goals` with its time, the goals as the servos understand them (rad, (6,)), and the
-    velocity of the reference.
+    acts between two cycles. In each cycle `run` calls `on_states` with the time in ns when the
+    servos answered, and the positions (rad, (6,)) and speeds (rad/s) that they said; and, while
+    torque is on, `on_goals` with the time when goals were written, the goals as the servos
+    understand them (rad, (6,)), and the velocity of the reference.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ControlLoop:
         self._role = role
         self._write_eprom = write_eprom
         self._by_id = by_id
-        self._given = port
+        self.given = port
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._port: SerialPort | None = None
@@ -124,6 +124,8 @@ class ControlLoop:
             if not on:
                 self._arm.torque_off()
                 self._confirm(self._servos.torque_off())
+                # What a servo reported may have ended with its torque: arm/clear_fault asks next.
+                self._try_step(self._servos)
                 return 'torque is off'
             if self._arm.torque and all(self._arm.powered):
                 return 'torque is on already'
@@ -166,41 +168,52 @@ class ControlLoop:
         with self._lock:
             if self._servos is None:
                 return self._reconnect()
-            try:
-                self._step(self._servos)
-            except PortGone as error:
-                self._lose(str(error))
-                return False
+            self._try_step(self._servos)
             return self._servos is not None
 
+    def _try_step(self, servos: Servos) -> None:
+        try:
+            self._step(servos)
+        except PortGone as error:
+            self._lose(str(error))
+
     def _step(self, servos: Servos) -> None:
-        commands = self.cycles % COMMANDS_EVERY == 0
-        if commands:
+        due = self.cycles % COMMANDS_EVERY == 0
+        if due:
             self._set_guard()
+        # A servo that was silent may come back without torque: no goal before that is known.
+        commands = due or self._arm.paused
         reading = servos.read(commands)
         answered, monotonic = time.time_ns(), time.monotonic_ns()
         self._arm.sense(answered, reading)
-        self._write(servos)
+        if (command := self._write(servos)) is not None:
+            self._show(command)
         self.cycles += 1
         if len(reading.silent) == len(self._arm.powered):
             if monotonic - self._answered > SILENCE * 1e9:
-                self._lose(f'no answer from any servo for {SILENCE} s')
+                self._lose(
+                    f'no answer from any servo for {SILENCE} s: check the cables and the power supply'
+                )
             return
         self.period.add((monotonic - self._answered) * 1e-9)
         self._answered = monotonic
         if not reading.silent:
             self._on_states(answered, self._arm.position, self._arm.speed)
 
-    def _write(self, servos: Servos) -> None:
+    def _write(self, servos: Servos) -> Command | None:
+        """Write what the arm wants now; return it."""
+        command = self._arm.command(time.time_ns())
+        if command is not None:
+            if command.release:
+                servos.torque_off(command.release)
+            servos.write_goals(command.goals)
+            servos.write_torque_limits(command.torque_limits)
+            self._arm.written(command)
+        return command
+
+    def _show(self, command: Command) -> None:
+        """Report the goals that were written; where a joint is limp, its position."""
         arm = self._arm
-        command = arm.command(time.time_ns())
-        if command is None:
-            return
-        if command.release:
-            servos.torque_off(command.release)
-        servos.write_goals(command.goals)
-        servos.write_torque_limits(command.torque_limits)
-        arm.written(command)
         if arm.motion is not None and arm.states is not None:
             told = np.array(arm.states.position)
             told[list(command.goals)] = list(command.goals.values())
@@ -208,7 +221,7 @@ class ControlLoop:
 
     def _await_port(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not Path(self._given).exists() and time.monotonic() < deadline:
+        while not Path(self.given).exists() and time.monotonic() < deadline:
             if self._stop.wait(0.05):
                 return
 
@@ -218,8 +231,8 @@ class ControlLoop:
         They are limp afterwards, except for an arm whose torque was on when they were lost.
         """
         if not Path(self.path).exists():
-            self.path = self._given
-        self._port = SerialPort(self.path)
+            self.path = self.given
+        self._port = self._open(patience)
         self.path = port_path.stable(self.path, self._by_id)
         self.bus = Bus(self._port)
         self._servos = servos = Servos(self.bus, self._arm.calibration)
@@ -238,6 +251,16 @@ class ControlLoop:
         self._answered = time.monotonic_ns()
         self._arm.connect(time.time_ns(), reading.states, ratings)
         self.absence = ''
+
+    def _open(self, patience: float) -> SerialPort:
+        """Open the port; the guard of a driver that was killed has it for some milliseconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return SerialPort(self.path)
+            except UserError:
+                if self._stop.wait(0.02) or time.monotonic() >= deadline:
+                    raise
 
     def _check(self, bus: Bus) -> list[Rating]:
         """Compare the servos with the calibration; return their ratings.

@@ -142,12 +142,16 @@ class DriverNode(Node):
         except UserError as error:
             text, unsound = str(error), isinstance(error, Unsound)
             self._loop.command(lambda arm: arm.refuse(text, unsound))
-            self.get_logger().warning(f'trajectory refused: {text}')
+            self._log_refusal(text)
             return
         try:
             self._loop.command(lambda arm: arm.accept(trajectory, now))
         except UserError as error:
-            self.get_logger().warning(f'trajectory refused: {error}')
+            self._log_refusal(str(error))
+
+    def _log_refusal(self, text: str) -> None:
+        # A sender that does not listen sends hundreds a second.
+        self.get_logger().warning(f'trajectory refused: {text}', throttle_duration_sec=1.0)
 
     def _torque(self, request: SetBool.Request) -> tuple[bool, str]:
         return True, self._loop.set_torque(request.data)
@@ -161,7 +165,9 @@ class DriverNode(Node):
         return True, f'the arm is {self._arm.state}'
 
     def _log_state(self) -> None:
-        current = (self._arm.state, self._arm.fault)
+        state = self._arm.state
+        # Whether an arm with torque moves at this instant is for /diagnostics, not for the log.
+        current = (State.HOLDING if state is State.ACTIVE else state, self._arm.fault)
         if current != self._logged:
             self._logged = current
             self._diagnostics.publish()  # at once: a script that moves the arm must know

@@ -52,7 +52,8 @@ class Health:
             {
                 'state': state,
                 'reason': arm.fault,
-                'port': self._loop.path,
+                'port': self._loop.given,  # by which others know this driver
+                'open_port': self._loop.path,
                 'calibration': str(self._calibration),
                 'limp_joints': ', '.join(
                     joint

@@ -35,7 +35,7 @@ class Trouble(NamedTuple):
     joint: int
     name: str
     reaction: Reaction
-    text: str  # what happened, and what to do
+    text: str  # what happened, and what to do; {joints} stands for the names of all it befell
 
 
 # The name of a torque that is on though nobody switched it on.
@@ -79,9 +79,9 @@ class Monitor:
                     joint,
                     fault.name,
                     fault.reaction,
-                    f'{name} reports {fault.name}: {fault.cure}',
+                    f'{{joints}} reports {fault.name}: {fault.cure}',
                 )
-                for joint, name in enumerate(JOINTS)
+                for joint in range(len(JOINTS))
                 for fault in reported(status[joint])
             ]
         if reading.states.commands is not None:
@@ -94,14 +94,15 @@ class Monitor:
         if not silent:
             self.heard = [now] * len(JOINTS)
             return []
+        if len(silent) == len(JOINTS):
+            return []  # the bus is lost, not a servo: see control_loop.py
         self.heard = [heard if joint in silent else now for joint, heard in enumerate(self.heard)]
         return [
             Trouble(
                 joint,
                 'silence',
                 Reaction.HOLD,
-                f'no answer from {JOINTS[joint]} for {SILENCE} s: check its cable and the power '
-                'supply',
+                f'no answer from {{joints}} for {SILENCE} s: check the cable and the power supply',
             )
             for joint in silent
             if now - self.heard[joint] > SILENCE * 1e9
@@ -115,13 +116,13 @@ class Monitor:
                 continue
             if powered[joint]:
                 text = (
-                    f'{JOINTS[joint]} lost its torque, perhaps by a dip of the supply voltage: '
-                    'support the arm, check power supply and cables, switch arm/torque off'
+                    '{joints} lost its torque, perhaps by a dip of the supply voltage: support '
+                    'the arm, check power supply and cables, switch arm/torque off'
                 )
                 troubles.append(Trouble(joint, 'lost torque', Reaction.RELEASE, text))
             else:
                 text = (
-                    f'{JOINTS[joint]} switched its torque on by itself: it was switched off; end '
+                    '{joints} switched its torque on by itself: it was switched off; end '
                     'other programs that use the port'
                 )
                 troubles.append(Trouble(joint, OWN_TORQUE, Reaction.RELEASE, text))
@@ -147,7 +148,7 @@ class Monitor:
                 self._blocked_since[joint] = now
             elif now - self._blocked_since[joint] > _BLOCKED_SECONDS * 1e9:
                 text = (
-                    f'{JOINTS[joint]} is {np.rad2deg(angle):.0f} degrees behind its goal: '
+                    f'{{joints}} is {np.rad2deg(angle):.0f} degrees behind its goal: '
                     'free it of what blocks it'
                 )
                 troubles.append(Trouble(joint, 'blocked', Reaction.YIELD, text))

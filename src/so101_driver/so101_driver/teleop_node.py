@@ -1,6 +1,5 @@
 """Teleoperation: a leader arm, moved by hand, moves the follower."""
 
-import gc
 import time
 from array import array
 from dataclasses import dataclass
@@ -91,8 +90,6 @@ class TeleopNode(Node):
 
     def open(self) -> None:
         self._teleop.enable(self._settings.enabled)
-        gc.collect()
-        gc.freeze()  # a collection looks through what the messages leave, not all of the program
 
     def _lead(self, message: JointState) -> None:
         stamp = to_nanoseconds(message.header.stamp)

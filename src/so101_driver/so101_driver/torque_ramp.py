@@ -7,7 +7,7 @@ torque at first such a servo barely starts, and is caught.
 
 from collections.abc import Sequence
 
-SECONDS = 0.6
+SECONDS = 1.0
 
 # Parts of the full torque: the least (a servo at 0 would take no part in the test), and up to
 # where a joint must not move at all. Afterwards a joint sinks a little into its own droop.

@@ -403,6 +403,18 @@ def test_a_short_silence_only_slows_the_arm_down(holding: Arm) -> None:
     assert not holding.paused
 
 
+def test_a_servo_that_is_heard_again_does_not_leap_to_where_it_should_have_gone(
+    holding: Arm,
+) -> None:
+    holding.accept(trajectory(1.0, 1.0), NOW)
+    now = silence(holding, NOW, 0.6, (ELBOW,))
+    assert reference(holding)[ELBOW] > 0.03
+    holding.sense(now + CYCLE, Reading(states()))
+    command = written(holding, now + CYCLE)
+    assert command is not None
+    assert command.goals[ELBOW] == REST[ELBOW]
+
+
 def test_a_silent_servo_is_a_fault_and_hears_no_goals(holding: Arm) -> None:
     now = silence(holding, NOW, 0.6, (ELBOW,))
     assert 'no answer from elbow_flex' in holding.fault
@@ -457,7 +469,8 @@ def test_a_port_lost_with_torque_is_a_fault_and_the_arm_is_held_when_it_is_back(
     holding.connect(NOW + S, states([2010, *REST[1:]]), RATINGS)
     command = written(holding, NOW + S + CYCLE)
     assert command is not None
-    assert list(command.goals.values()) == list(REST)
+    # The goals that the servos have, so that nothing moves.
+    assert list(command.goals.values()) == [2010, *REST[1:]]
     assert holding.state == State.FAULT
     holding.clear_fault()
     assert holding.state == State.HOLDING

@@ -261,6 +261,35 @@ def test_a_servo_that_lost_its_torque_silently_is_found_out(
     assert servo_bus.torque() == [1, 1, 0, 1, 1, 1]
 
 
+def test_a_servo_that_comes_back_without_torque_gets_no_goal(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    driver.loop.set_torque(True)
+    servo_bus.goals_while_limp = 0
+    servo_bus.silent = {3}
+    wait(lambda: driver.arm.paused)
+    servo_bus.set(3, TORQUE_ENABLE, 0)
+    servo_bus.silent = set()
+    wait(lambda: not driver.arm.powered[2])
+    cycles = driver.loop.cycles
+    wait(lambda: driver.loop.cycles > cycles + COMMANDS_EVERY)
+    assert servo_bus.goals_while_limp == 0
+
+
+def test_a_fault_that_ended_with_its_torque_is_cleared_at_once(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    for _ in range(5):
+        driver.loop.set_torque(True)
+        servo_bus.set(3, STATUS, 32)
+        wait(lambda: driver.arm.state == State.FAULT)
+        servo_bus.set(3, STATUS, 0)
+        driver.loop.set_torque(False)
+        driver.loop.command(Arm.clear_fault)
+
+
 def test_servos_of_old_firmware_are_asked_one_by_one(
     servo_bus: FakeBus, calibration: Calibration
 ) -> None:

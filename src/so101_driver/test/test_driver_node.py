@@ -178,12 +178,13 @@ def test_what_no_sound_sender_sends_is_refused_and_stops_the_arm(
     client.trajectory.publish(trajectory(5.0, 0.5))
     client.wait(lambda: bool(client.references) and client.references[-1].position[0] > 0.02)
     client.trajectory.publish(trajectory(1.0, float('nan')))
-    client.wait(lambda: client.statuses['driver/arm'].get('state') == 'holding')
-    assert 'nan' in client.statuses['driver/arm']['last_rejection']
+    client.wait(lambda: 'nan' in client.statuses['driver/arm'].get('last_rejection', ''))
+    client.wait(lambda: client.statuses['driver/arm']['state'] == 'holding')
     assert client.references[-1].position[0] < 0.4
     client.trajectory.publish(trajectory(0.001, 1.5))
     client.wait(lambda: 'jump' in client.statuses['driver/arm']['last_rejection'])
-    assert client.statuses['driver/arm']['state'] == 'holding'
+    client.wait(lambda: client.statuses['driver/arm']['state'] == 'holding')
+    assert client.references[-1].position[0] < 0.4
 
 
 def test_a_killed_driver_leaves_no_torque_behind(

@@ -49,7 +49,7 @@ def test_every_reported_fault_is_named_with_its_joint_and_cure(monitor: Monitor)
         (2, 'voltage'),
         (2, 'overload'),
     ]
-    assert found[0].text.startswith('elbow_flex reports voltage: measure the power supply')
+    assert found[0].text.startswith('{joints} reports voltage: measure the power supply')
 
 
 @given(
@@ -101,7 +101,7 @@ def test_a_joint_far_behind_for_long_is_blocked_but_the_gripper_may_be(monitor: 
         found = monitor.check(NOW + cycle * S // 200, Reading(states()), ON, behind, ZEROS)
         assert cycle > 90 or not found
     assert [(trouble.joint, trouble.name) for trouble in found] == [(1, 'blocked')]
-    assert 'shoulder_lift is 57 degrees behind its goal' in found[0].text
+    assert '{joints} is 57 degrees behind its goal' in found[0].text
     assert monitor.check(NOW + 2 * S, Reading(states()), ON, ZEROS, ZEROS) == []
 
 
