@@ -108,6 +108,7 @@ class Arm:
         self._starting = False
         self._stepped = 0
         self._commanded = 0
+        self._paused_since = 0
 
     @property
     def state(self) -> State:
@@ -176,11 +177,16 @@ class Arm:
         troubles = self._monitor.check(now, reading, self.powered, positions, reference)
         if troubles or self._troubled:
             self._react(troubles, reading.states)
+            self._settle(reading.states)
         absent = self._monitor.absent(now)
         if self.motion is not None:
             self._take_up([joint for joint in self._absent if joint not in absent], reading.states)
         self._absent = absent
-        self.paused = bool(absent)
+        self._pause(now, bool(absent))
+        if reading.states.commands is not None:
+            # A limit that was lost on its way is written again.
+            for joint in set(_JOINTS) - set(reading.silent):
+                self._torque_limits[joint] = reading.states.commands[joint].torque_limit
         if self._ramp is not None:
             self._watch_ramp(now, reading.states.position)
         if self.motion is None:
@@ -219,13 +225,17 @@ class Arm:
     def accept(self, trajectory: Trajectory, now: int) -> None:
         """Take a trajectory; raises UserError with the reason if it is refused."""
         self.received += 1
-        self._commanded = now
         try:
             if self.fault:
                 raise UserError(self.fault)
             if self.motion is None:
                 raise UserError('torque is off: switch it on with arm/torque')
+            if self._ramp is not None:
+                raise UserError('torque is coming on: wait for the answer of arm/torque')
+            if self.paused:
+                raise UserError('a servo does not answer: the arm waits for it')
             self._schedule.add(trajectory)
+            self._commanded = now
         except UserError as error:
             self._reject(str(error))
             if isinstance(error, Unsound):
@@ -269,8 +279,11 @@ class Arm:
                 'and switch arm/torque on again'
             )
         if self.motion is not None and self.states is not None:
+            if self.motion.velocity.any():
+                raise UserError('the arm is still slowing down: do it again')
             self._rest(self.states)
         self.fault = ''
+        self._troubled.clear()  # what is wrong still is a fault again
 
     def check_torque_on(self, states: ServoStates) -> None:
         """Raise UserError unless torque may come on with these fresh states."""
@@ -288,9 +301,9 @@ class Arm:
         """Return what a part of the full torque is for each servo, in 0.1 %."""
         return [round(rating.torque * part) for rating in self._ratings]
 
-    def torque_on(self, now: int, states: ServoStates, ramp: TorqueRamp) -> None:
-        """Torque is on, gently, with the positions of `states` as goals."""
-        self.motion = Motion(self._angles(states), _STILL)
+    def torque_on(self, now: int, ramp: TorqueRamp) -> None:
+        """Torque is on, gently, with the ramp's goals."""
+        self.motion = Motion(self._middles(ramp.goals), _STILL)
         self.powered = [True] * len(JOINTS)
         self._torque_limits = self.torque_limits(ramp.part(now))
         self._ramp = ramp
@@ -312,6 +325,17 @@ class Arm:
     def _reject(self, reason: str) -> None:
         self.rejected += 1
         self.last_rejection = reason
+
+    def _pause(self, now: int, paused: bool) -> None:
+        """Let time stand still for the trajectories while the arm waits for a servo.
+
+        Otherwise it would hurry afterwards to where they have got to.
+        """
+        if paused and not self.paused:
+            self._paused_since = now
+        elif self.paused and not paused:
+            self._schedule.delay(now - self._paused_since)
+        self.paused = paused
 
     def _advance(self, now: int) -> None:
         assert self.motion is not None
@@ -373,6 +397,7 @@ class Arm:
             # A limp arm is in nobody's way: what it reports only keeps torque off.
             troubles = [trouble for trouble in troubles if trouble.name == OWN_TORQUE]
         fresh = [trouble for trouble in troubles if trouble[:2] not in self._troubled]
+        self._release |= {trouble.joint for trouble in troubles if trouble.name == OWN_TORQUE}
         self._troubled = {trouble[:2] for trouble in troubles}
         for trouble in fresh:
             if trouble.reaction is Reaction.RELEASE:
@@ -384,23 +409,37 @@ class Arm:
             told = _told((trouble.joint, trouble.text) for trouble in fresh)
             self.fail(f'{told}, then arm/clear_fault')
 
-    def _angles(self, states: ServoStates) -> Array:
-        """Return where the joints are, in the middle of a tick.
+    def _settle(self, states: ServoStates) -> None:
+        """Take as reference where joints are that report a fault and gave way.
+
+        A servo that lets go by itself, an overheated one for one, must not leap back when it
+        recovers.
+        """
+        if self.motion is None:
+            return
+        gave_way = np.abs(self._middles(states.position) - self.motion.position) > DISPLACED
+        for joint, status in enumerate(states.status):
+            if status and gave_way[joint]:
+                self._place(joint, states)
+
+    def _middles(self, positions: Sequence[int]) -> Array:
+        """Return the angles of positions in ticks, in the middle of each tick.
 
         A reference taken from there is rounded to the same tick again.
         """
-        return self._middles(states.position)
-
-    def _middles(self, positions: Sequence[int]) -> Array:
         ticks = np.asarray(positions)
         ends = [self.calibration.radians(ticks + side) for side in (0, 1)]
         return np.mean(ends, axis=0)
 
     def _rest(self, states: ServoStates) -> None:
-        """Stand still; joints that are DISPLACED from their reference stay where they are."""
+        """Stand still; joints that are DISPLACED from their reference stay where they are.
+
+        But for the gripper: what it holds keeps it from its reference.
+        """
         assert self.motion is not None
-        positions = self._angles(states)
+        positions = self._middles(states.position)
         displaced = np.abs(positions - self.motion.position) > DISPLACED
+        displaced[GRIPPER] = False
         self.motion = Motion(np.where(displaced, positions, self.motion.position), _STILL)
 
     def _take_up(self, joints: Sequence[int], states: ServoStates) -> None:
@@ -418,7 +457,7 @@ class Arm:
         """Take a joint's position as its reference."""
         assert self.motion is not None
         position, velocity = self.motion.position.copy(), self.motion.velocity.copy()
-        position[joint], velocity[joint] = self._angles(states)[joint], 0.0
+        position[joint], velocity[joint] = self._middles(states.position)[joint], 0.0
         self.motion = Motion(position, velocity)
 
 

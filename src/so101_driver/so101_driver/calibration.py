@@ -135,6 +135,13 @@ class Calibration:
         """Convert positions of shape (6,), the fraction of a tick cut off."""
         return self.ticks_of_dataset(radians_to_dataset(radians).tolist())
 
+    def inside(self, ticks: Ticks) -> list[int]:
+        """Return the positions nearest to six that the servos take for goals: their own limits."""
+        return [
+            min(max(tick, joint.range_min), joint.range_max)
+            for tick, joint in zip(_plain(ticks), self.joints, strict=True)
+        ]
+
     def outside(self, ticks: Ticks, tolerance: float) -> list[str]:
         """Return the joints whose servos are over `tolerance` radians outside their limits."""
         margin = tolerance * MAX_TICK / (2 * np.pi)

@@ -63,6 +63,7 @@ class ControlLoop:
         self.reconnects = 0
         self.path = port
         self.absence = ''  # why the servos cannot be found again
+        self.unguarded = ''  # why no guard watches
         self.settings: list[str] = []  # of the servos that differ from LeRobot's
         self._arm = arm
         self._interval = 1 / rate
@@ -118,6 +119,19 @@ class ControlLoop:
         Torque comes on within torque_ramp.SECONDS, and this waits for it. Raises UserError when it
         is refused or fails.
         """
+        text = self.switch_torque(on)
+        while self._arm.ramping and not self._stop.is_set():
+            time.sleep(self._interval)
+        self.check_torque(on)
+        return text
+
+    def check_torque(self, on: bool) -> None:
+        """Raise UserError if torque came on, and did not stay."""
+        if on and self._arm.fault:
+            raise UserError(self._arm.fault)
+
+    def switch_torque(self, on: bool) -> str:
+        """As set_torque, but torque is still coming on afterwards, while the arm is `ramping`."""
         with self._lock:
             if self._servos is None:
                 raise UserError('the servos do not answer: check the power supply and the cables')
@@ -130,11 +144,7 @@ class ControlLoop:
             if self._arm.torque and all(self._arm.powered):
                 return 'torque is on already'
             self._torque_on(self._servos)
-        while self._arm.ramping and not self._stop.is_set():
-            time.sleep(self._interval)
-        if self._arm.fault:
-            raise UserError(self._arm.fault)
-        return 'torque is on'
+            return 'torque is on'
 
     def _torque_on(self, servos: Servos) -> None:
         arm = self._arm
@@ -146,12 +156,13 @@ class ControlLoop:
                 )
             arm.check_torque_on(states)
             self._powered = True
-            ramp = TorqueRamp(time.time_ns(), states.position)
-            servos.torque_on(states.position, arm.torque_limits(ramp.part(time.time_ns())))
+            goals = arm.calibration.inside(states.position)
+            ramp = TorqueRamp(time.time_ns(), states.position, goals)
+            servos.torque_on(goals, arm.torque_limits(ramp.part(time.time_ns())))
         except BusError as error:
             self._confirm(servos.torque_off())
             raise UserError(f'torque stays off: {error}') from error
-        arm.torque_on(time.time_ns(), states, ramp)
+        arm.torque_on(time.time_ns(), ramp)
 
     def command(self, action: Callable[[Arm], None]) -> None:
         """Let `action` use the arm between two cycles, and write what comes of it at once."""
@@ -192,7 +203,8 @@ class ControlLoop:
         if len(reading.silent) == len(self._arm.powered):
             if monotonic - self._answered > SILENCE * 1e9:
                 self._lose(
-                    f'no answer from any servo for {SILENCE} s: check the cables and the power supply'
+                    f'no answer from any servo for {SILENCE} s: check the cables and the power '
+                    'supply'
                 )
             return
         self.period.add((monotonic - self._answered) * 1e-9)
@@ -212,9 +224,12 @@ class ControlLoop:
         return command
 
     def _show(self, command: Command) -> None:
-        """Report the goals that were written; where a joint is limp, its position."""
+        """Report the goals that were written; where a joint is limp, its position.
+
+        Not while the arm cannot be moved: who hears a reference may send trajectories.
+        """
         arm = self._arm
-        if arm.motion is not None and arm.states is not None:
+        if arm.motion is not None and arm.states is not None and not (arm.ramping or arm.paused):
             told = np.array(arm.states.position)
             told[list(command.goals)] = list(command.goals.values())
             self._on_goals(time.time_ns(), arm.calibration.radians(told), arm.motion.velocity)
@@ -230,8 +245,6 @@ class ControlLoop:
 
         They are limp afterwards, except for an arm whose torque was on when they were lost.
         """
-        if not Path(self.path).exists():
-            self.path = self.given
         self._port = self._open(patience)
         self.path = port_path.stable(self.path, self._by_id)
         self.bus = Bus(self._port)
@@ -272,7 +285,7 @@ class ControlLoop:
         bus.sync_reads = min(firmwares) >= _SYNC_READ_FIRMWARE
         stored = eprom.read(bus, calibration.ids)
         differences = eprom.differences(calibration, stored, self._role)
-        if differences and self._write_eprom and not self._arm.torque:
+        if differences and self._write_eprom and not self.reconnects:
             eprom.write(bus, differences)
             stored = eprom.read(bus, calibration.ids)
             differences = eprom.differences(calibration, stored, self._role)
@@ -280,8 +293,8 @@ class ControlLoop:
         if wrong:
             raise UserError(
                 f'the servos differ from the calibration file: {"; ".join(wrong)}. Give this '
-                "arm's own file, calibrate it again, or write the file's values into the servos "
-                'with the parameter write_eprom:=true'
+                "arm's own file, or run calibrate: it writes the file's values into the servos, "
+                'or makes new ones'
             )
         self.settings = [str(each) for each in differences]
         return [Rating(values[MAX_TORQUE], values[OVERLOAD_TORQUE] * 10) for values in stored]
@@ -292,7 +305,12 @@ class ControlLoop:
             if self._guard.watching and self._guard.port == self.path:
                 return
             self._guard.dismiss()
-        self._guard = Guard(self.path, self._arm.calibration.ids)
+        try:
+            self._guard = Guard(self.path, self._arm.calibration.ids)
+            self.unguarded = ''
+        except OSError as error:
+            self._guard = None
+            self.unguarded = f'no guard process against kill -9: {error.strerror}'
 
     def _reconnect(self) -> bool:
         try:
@@ -326,7 +344,10 @@ class ControlLoop:
         finally:
             self._close()
             if self._guard is not None:
-                self._guard.dismiss()
+                if self._powered:
+                    self._guard.alarm()
+                else:
+                    self._guard.dismiss()
                 self._guard = None
 
     def _confirm(self, left: list[str]) -> None:

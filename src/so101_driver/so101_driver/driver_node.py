@@ -2,10 +2,11 @@
 
 import time
 from array import array
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -51,7 +52,7 @@ class Parameters:
     )
     rate: float = parameter(200.0, 'Control cycles per second', low=50, high=500)
     max_velocity: float = parameter(
-        3.0, 'Limit of the velocity of every joint, rad/s', low=0.1, high=10
+        3.0, 'Limit of the velocity of every joint, rad/s', low=0.1, high=5
     )
     max_acceleration: float = parameter(
         40.0, 'Limit of the acceleration of every joint, rad/s^2', low=1, high=200
@@ -107,9 +108,10 @@ class DriverNode(Node):
             self, Health(self._arm, self._loop, settings.rate, path).statuses
         )
         self._logged = (State.DISCONNECTED, '')
+        self._ramped: Future = Future()
         self.create_timer(0.1, self._log_state)
-        self._thread = ThreadPoolExecutor(1, 'bus')
-        self._running: Future[None] | None = None
+        self._thread = futures.ThreadPoolExecutor(1, 'bus')
+        self._running: futures.Future[None] | None = None
 
     def open(self) -> None:
         self._running = self._thread.submit(self._loop.run, self._settings.port_timeout)
@@ -153,8 +155,14 @@ class DriverNode(Node):
         # A sender that does not listen sends hundreds a second.
         self.get_logger().warning(f'trajectory refused: {text}', throttle_duration_sec=1.0)
 
-    def _torque(self, request: SetBool.Request) -> tuple[bool, str]:
-        return True, self._loop.set_torque(request.data)
+    async def _torque(self, request: SetBool.Request) -> tuple[bool, str]:
+        text = self._loop.switch_torque(request.data)
+        # Other services are served meanwhile, arm/stop above all.
+        while self._arm.ramping:
+            self._ramped = Future()
+            await self._ramped
+        self._loop.check_torque(request.data)
+        return True, text
 
     def _stop(self, _: Trigger.Request) -> tuple[bool, str]:
         self._loop.command(Arm.stop)
@@ -165,6 +173,8 @@ class DriverNode(Node):
         return True, f'the arm is {self._arm.state}'
 
     def _log_state(self) -> None:
+        if not self._ramped.done():
+            self._ramped.set_result(None)
         state = self._arm.state
         # Whether an arm with torque moves at this instant is for /diagnostics, not for the log.
         current = (State.HOLDING if state is State.ACTIVE else state, self._arm.fault)

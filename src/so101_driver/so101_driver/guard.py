@@ -30,6 +30,12 @@ class Guard:
     def watching(self) -> bool:
         return self._process.poll() is None
 
+    def alarm(self) -> None:
+        """Let the guard try what the driver could not: to switch torque off."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
     def dismiss(self) -> None:
         """Torque is off, or another guard watches: end this one."""
         assert self._process.stdin is not None

@@ -12,7 +12,7 @@ from so101_driver.serial_port import SerialPort
 from so101_node.error import UserError
 
 # Seconds to go on trying: the port is busy until the kernel has buried the driver.
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 
 
 def main() -> None:

@@ -12,17 +12,17 @@ from so101_node.diagnostics import Level, Status
 # Degrees Celsius. The servos cut out at 70; one that gets this warm in use gets there, too.
 _WARM = 55
 
-# Volts, of the two supplies that these servos are sold for.
-_SUPPLIES = ((11.0, 13.0), (6.5, 8.6))
-
-# Between the two supplies.
-_EITHER = 9.8
+# Volts, of the supplies that these servos are sold for: 12 V; 5 V (SO-ARM100's kit) to 7.4 V.
+_SUPPLIES = ((11.0, 13.0), (4.5, 8.6))
 
 # Percent of full drive: above this a servo heats up quickly.
 _HARD = 60.0
 
 # Failed requests per thousand. A sound bus has none.
 _ERRORS = 5.0
+
+# Seconds over which the rate is measured, at least: a status may be asked for at any moment.
+_RATE_SECONDS = 0.5
 
 # The rate may fall this far below what was asked for.
 _SLOW = 0.9
@@ -37,6 +37,7 @@ class Health:
         self._rate = rate
         self._calibration = calibration
         self._counted = (time.monotonic(), 0)
+        self._measured_rate = 0.0
         self._requests: dict[int, tuple[int, int]] = {}
 
     def statuses(self) -> list[Status]:
@@ -70,19 +71,24 @@ class Health:
 
     def _bus_status(self) -> Status:
         loop, (then, cycles) = self._loop, self._counted
-        self._counted = (time.monotonic(), loop.cycles)
-        rate = (self._counted[1] - cycles) / (self._counted[0] - then)
+        now = time.monotonic()
+        if now - then > _RATE_SECONDS:
+            self._counted = (now, loop.cycles)
+            self._measured_rate = (loop.cycles - cycles) / (now - then)
+        rate = self._measured_rate
         level, message = Level.OK, f'{rate:.0f} Hz'
         if not self._arm.connected:
             level, message = Level.ERROR, loop.absence or 'the servos are not found yet'
         elif self._arm.paused:
             level, message = Level.WARN, 'too few answers to move on: check the cables'
-        elif rate < _SLOW * self._rate:
+        elif 0 < rate < _SLOW * self._rate:
             level = Level.WARN
             message += f' of {self._rate:.0f}: the computer is busy, or the servos answer late'
+        elif loop.unguarded:
+            level, message = Level.WARN, loop.unguarded
         elif loop.settings:
             level = Level.WARN
-            message = f'{"; ".join(loop.settings)}: start with write_eprom:=true to mend it'
+            message = f'{"; ".join(loop.settings)}: run calibrate to mend it'
         bus = loop.bus
         return Status(
             'driver/bus',
@@ -148,10 +154,9 @@ def _warnings(index: int, values: dict[str, str | float]) -> list[str]:
     temperature, voltage = float(values['temperature_c']), float(values['voltage_v'])
     if temperature >= _WARM:
         found.append(f'{temperature:.0f} C: let it rest; it cuts out at 70')
-    low, high = _SUPPLIES[voltage < _EITHER]
-    if not low <= voltage <= high:
+    if not any(low <= voltage <= high for low, high in _SUPPLIES):
         found.append(
-            f'{voltage:.1f} V is not within {low} to {high}: check the power supply and its plug'
+            f'{voltage:.1f} V is neither 12 nor 5 to 7.4: check the power supply and its plug'
         )
     if abs(float(values['load_percent'])) >= _HARD and index != GRIPPER:
         found.append(f'works at {values["load_percent"]:.0f} % of its drive: lighten its load')

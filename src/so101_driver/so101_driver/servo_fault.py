@@ -28,7 +28,7 @@ SERVO_FAULTS = (
         1,
         'voltage',
         Reaction.HOLD,
-        'measure the power supply; these servos want 12 V (or 7.4 V, by their label)',
+        'measure the power supply; these servos want 12 V, or 5 to 7.4 V, by their label',
     ),
     # A servo that does not know where it is may run away, so it must not pull.
     ServoFault(

@@ -14,16 +14,21 @@ SECONDS = 1.0
 _LEAST = 0.02
 _WATCHED = 0.15
 
-# Ticks (0.088 degrees each) that a joint may be off its goal while it is watched, and afterwards.
+# Ticks (0.088 degrees each) that a joint may be off while it is watched, and afterwards. Droop
+# under load is 20 to 30.
 _STILL = 6
-_DROOP = 35
+_DROOP = 90
 
 
 class TorqueRamp:
-    def __init__(self, start: int, goals: Sequence[int]) -> None:
-        """Torque comes on at `start` (ns) with `goals` (ticks), the present positions."""
+    """`goals` are the present positions, but inside the limits, where the servos take them."""
+
+    def __init__(self, start: int, positions: Sequence[int], goals: Sequence[int]) -> None:
+        """Torque comes on at `start` (ns) with joints at `positions`; ticks."""
+        self.goals = tuple(goals)
         self._start = start
-        self._goals = tuple(goals)
+        # A limp joint may lie a little outside its limits: it is drawn in, gently.
+        self._ways = [sorted(way) for way in zip(positions, goals, strict=True)]
 
     def part(self, now: int) -> float:
         """Return the part of its full torque that a servo may use, up to 1 at the end."""
@@ -34,10 +39,12 @@ class TorqueRamp:
         return now - self._start >= SECONDS * 1e9
 
     def moved(self, now: int, positions: Sequence[int]) -> list[int]:
-        """Return the joints that are further off their goals (ticks) than they should be."""
+        """Return the joints that are further off their way (ticks) than they should be."""
         allowed = _STILL if self.part(now) <= _WATCHED else _DROOP
         return [
             joint
-            for joint, (goal, position) in enumerate(zip(self._goals, positions, strict=True))
-            if abs(position - goal) > allowed
+            for joint, ((low, high), position) in enumerate(
+                zip(self._ways, positions, strict=True)
+            )
+            if not low - allowed <= position <= high + allowed
         ]

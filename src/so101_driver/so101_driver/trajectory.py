@@ -66,6 +66,11 @@ class Trajectory:
     def end(self) -> int:
         return self.points[-1].time
 
+    def delayed(self, nanoseconds: int) -> 'Trajectory':
+        """Return this trajectory, so much later."""
+        points = tuple(point._replace(time=point.time + nanoseconds) for point in self.points)
+        return Trajectory(self.start + nanoseconds, points, self.held)
+
     def spliced(self, now: int, motion: Motion, since: int) -> 'Trajectory':
         """Return what is left at `now`, led by `motion`, which is that of the time `since`.
 
@@ -276,6 +281,12 @@ class Schedule:
     def target(self, now: int) -> Motion | None:
         """Return the motion that the running trajectory wants now, None without one."""
         return None if self._running is None else self._running.sample(now)
+
+    def delay(self, nanoseconds: int) -> None:
+        """Let everything happen so much later."""
+        if self._running is not None:
+            self._running = self._running.delayed(nanoseconds)
+        self._waiting = [trajectory.delayed(nanoseconds) for trajectory in self._waiting]
 
     def finish(self, now: int) -> None:
         """Forget the running trajectory if it is over."""

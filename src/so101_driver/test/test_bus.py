@@ -285,7 +285,7 @@ def test_a_port_gone_at_any_moment_is_no_missing_answer(
         raise OSError(5, 'Input/output error')
 
     monkeypatch.setattr(serial_port, method, vanish)
-    with pytest.raises(PortGone, match=r'gone .*Input/output error.* check the USB cable'):
+    with pytest.raises(PortGone, match=r'gone .*Input/output error.* check its USB cable'):
         bus.sync_read(IDS, 56, 2)
     if method == 'write':
         with pytest.raises(PortGone):

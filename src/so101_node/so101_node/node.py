@@ -1,16 +1,18 @@
 """The base of every node, and the main() of every executable: clean exits on every way out."""
 
 import gc
+import inspect
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import rclpy
 import rclpy.node
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
@@ -22,6 +24,9 @@ from rclpy.task import Future
 from so101_node.error import UserError
 from so101_node.lifetime import end_with_parent
 from so101_node.topics import Service, Topic
+
+# Of a service: success, and what to tell the caller.
+Answer = tuple[bool, str]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,6 +41,8 @@ class Node(rclpy.node.Node):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.ended: Future = Future()
+        # A service that waits must not hold up everything else of the node.
+        self._waiting_services = ReentrantCallbackGroup()
 
     def end(self, error: BaseException | None = None) -> None:
         """Leave run(), from any thread; with an error, the process exits with code 1."""
@@ -57,17 +64,27 @@ class Node(rclpy.node.Node):
         """Subscribe; a callback of two arguments also gets the message's info, see Reception."""
         return self.create_subscription(topic.type, topic.name, callback, topic.qos, raw=raw)
 
-    def serve(self, service: Service, callback: Callable[[Any], tuple[bool, str]]) -> RosService:
-        """Serve a Trigger or SetBool: the callback takes the request, returns success and text."""
+    def serve(
+        self, service: Service, callback: Callable[[Any], Answer | Awaitable[Answer]]
+    ) -> RosService:
+        """Serve a Trigger or SetBool: the callback takes the request, returns success and text.
 
-        def answer(request: Any, response: Any) -> Any:
+        A coroutine may wait for rclpy futures; other callbacks are called meanwhile.
+        """
+
+        async def answer(request: Any, response: Any) -> Any:
             try:
-                response.success, response.message = callback(request)
+                answered = callback(request)
+                if inspect.isawaitable(answered):
+                    answered = await answered
+                response.success, response.message = answered
             except UserError as error:
                 response.success, response.message = False, str(error)
             return response
 
-        return self.create_service(service.type, service.name, answer)
+        return self.create_service(
+            service.type, service.name, answer, callback_group=self._waiting_services
+        )
 
     def client(self, service: Service) -> Client:
         return self.create_client(service.type, service.name)
