@@ -16,6 +16,7 @@ from so101_sim.fault_trial import Result, Stand
 
 DOCUMENT = Path('docs') / 'faults.md'
 
+SUMMARY = 'In this table: '
 HEAD = (
     '| fault | situation | noticed | motion | torque | outcome | message | way out |\n'
     '|---|---|---|---|---|---|---|---|\n'
@@ -34,10 +35,15 @@ def line(result: Result, folder: str) -> str:
     )
 
 
-def document(lines: list[str]) -> None:
+def document(results: list[Result], lines: list[str]) -> None:
     """Put the table into the document, below its introduction."""
-    introduction = DOCUMENT.read_text().partition(HEAD)[0]
-    DOCUMENT.write_text(introduction + HEAD + ''.join(lines))
+    introduction = DOCUMENT.read_text().partition(SUMMARY)[0]
+    worst = max(results, key=lambda result: result.motion or 0.0)
+    summary = (
+        f'{SUMMARY}{len(results)} rows. The largest motion is {worst.motion:.2f} degrees: '
+        f'`{worst.row.orders}`, {worst.row.situation}.\n\n'
+    )
+    DOCUMENT.write_text(introduction + summary + HEAD + ''.join(lines))
 
 
 def main() -> None:
@@ -57,7 +63,7 @@ def main() -> None:
         lines = [line(result, folder) for result in results]
     missed = [str(result.row) for result in results if result.misses]
     if not missed:
-        document(lines)
+        document(results, lines)
     motions = [result.motion for result in results if result.motion is not None]
     cycles = [result.cycles for result in results if result.cycles is not None]
     guard = [result.seconds for result in results if result.row.orders == Cause.KILL]

@@ -5,9 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from so101_bringup import demo, runner
 from so101_bringup.wiring import WIRINGS, Value, Wiring, environment
+from so101_driver import calibrate, setup_motors
 from so101_node.error import UserError
 
 USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
+
+# What talks with a person takes --options.
+_TALKS = {'setup_motors': setup_motors, 'calibrate': calibrate}
+
+_TALK_USAGE = f'{" and ".join(_TALKS)} take --options instead: so101 COMMAND --help'
+
+_Command = Callable[[Sequence[str]], int]
 
 
 def main() -> None:
@@ -24,29 +32,39 @@ def run(words: Sequence[str]) -> int:
     if not words or words[0] in ('-h', '--help', 'list'):
         print(USAGE)
         for name, (description, _) in commands.items():
-            print(f'  {name:8} {description}')
+            print(f'  {name:12} {description}')
+        print(_TALK_USAGE)
         return 0
     if words[0] not in commands:
         raise UserError(f'unknown command {words[0]}; known: {", ".join(commands)}')
     return commands[words[0]][1](words[1:])
 
 
-def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], int]]]:
+def _commands() -> dict[str, tuple[str, _Command]]:
     runs = [(wiring, _run_graph(wiring)) for wiring in WIRINGS.values()]
     runs.append((demo.WIRING, demo.main))
     return {
-        wiring.name: (wiring.description, _with_arguments(wiring, run)) for wiring, run in runs
+        **{
+            wiring.name: (wiring.description, _with_arguments(wiring, run)) for wiring, run in runs
+        },
+        **{name: (talk.DESCRIPTION, _with_options(talk.main)) for name, talk in _TALKS.items()},
     }
 
 
-def _with_arguments(
-    wiring: Wiring, run: Callable[[Mapping[str, Value]], int]
-) -> Callable[[Sequence[str]], int]:
+def _with_arguments(wiring: Wiring, run: Callable[[Mapping[str, Value]], int]) -> _Command:
     def command(words: Sequence[str]) -> int:
         if '--show-args' in words or '-s' in words:
             print(show_arguments(wiring))
             return 0
         return run(wiring.values(parse(words)))
+
+    return command
+
+
+def _with_options(talk: Callable[[Sequence[str]], None]) -> _Command:
+    def command(words: Sequence[str]) -> int:
+        talk(words)
+        return 0
 
     return command
 

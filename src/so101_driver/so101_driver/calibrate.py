@@ -1,6 +1,6 @@
 """The command that calibrates an arm with a person, and writes LeRobot's file and the servos.
 
-    ros2 run so101_driver calibrate --port /dev/ttyACM0 --id my_arm --role follower
+    so101 calibrate --port /dev/ttyACM0 --id my_arm --role follower
 
 Nothing is written, to the disk or to a servo, before the last Enter.
 """
@@ -29,6 +29,8 @@ from so101_driver.registers import (
 from so101_driver.serial_port import SerialPort
 from so101_driver.terminal import Terminal, undisturbed
 from so101_node.error import UserError
+
+DESCRIPTION = "Calibrate an arm: its motors, and LeRobot's file of it."
 
 # Parts of the range that the URDF gives: a joint that moved less than the first was forgotten, one
 # that moved less than the second perhaps stopped early (a leader's handle does), and no mechanism
@@ -103,7 +105,8 @@ class CalibrationSession:
         if silent:
             raise UserError(
                 f'no answer from {", ".join(silent)}: check the power supply and the cables from '
-                'motor to motor; see who answers: ros2 run so101_driver setup_motors --check'
+                'motor to motor; to see who answers, run setup_motors --check (so101 '
+                'setup_motors, or ros2 run so101_driver setup_motors)'
             )
         self._stored = eprom.read(self._bus, self._ids)
         foreign = [
@@ -280,10 +283,9 @@ def _degrees(ticks: float) -> float:
     return ticks * 360 / MAX_TICK
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog='calibrate', description="Calibrate an arm: its motors, and LeRobot's file of it."
-    )
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command with these words; None: those of this process."""
+    parser = argparse.ArgumentParser(prog='calibrate', description=DESCRIPTION)
     parser.add_argument('--port', default='/dev/ttyACM0', help='serial port (%(default)s)')
     parser.add_argument(
         '--id', default='', help="the arm's name, or the path of its file; default: the only one"
@@ -291,7 +293,7 @@ def main() -> None:
     parser.add_argument(
         '--role', choices=('follower', 'leader'), default='follower', help='(%(default)s)'
     )
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     try:
         calibrate(given.port, given.id, given.role, Terminal())
     except UserError as error:

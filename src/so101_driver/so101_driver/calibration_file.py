@@ -64,7 +64,8 @@ def find(text: str, role: Role) -> Path:
         )
     raise UserError(
         f'no {role} arm is calibrated: there is no file {looked}. '
-        f'Calibrate it: ros2 run so101_driver calibrate --role {role} --id {text or "NAME"}'
+        f'Run calibrate --role {role} --id {text or "NAME"} (so101 calibrate, or ros2 run '
+        'so101_driver calibrate)'
     )
 
 

@@ -165,7 +165,8 @@ def write(bus: Bus, wanted: Sequence[Difference]) -> None:
     if impossible := [str(item) for item in wanted if item.register in _UNWRITABLE]:
         raise UserError(
             f'{"; ".join(impossible)}: this cannot be written. Connect the motors that belong to '
-            'this arm, or give them their ids: ros2 run so101_driver setup_motors'
+            'this arm, or give them their ids: run setup_motors (so101 setup_motors, or ros2 run '
+            'so101_driver setup_motors)'
         )
     servos = {item.servo: item.joint for item in wanted}
     try:

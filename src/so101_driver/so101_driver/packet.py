@@ -50,10 +50,6 @@ class Decoder:
         self.corrupt = 0  # frames with a wrong checksum or length, skipped
         self._buffer = bytearray()
 
-    def clear(self) -> None:
-        """Forget the bytes that have not made a frame yet."""
-        self._buffer.clear()
-
     def feed(self, data: bytes) -> list[Packet]:
         """Take received bytes; return the packets they complete, in order."""
         buffer = self._buffer

@@ -61,7 +61,7 @@ OVERLOAD_TORQUE = Register(36)
 
 # RAM
 TORQUE_ENABLE = Register(40)
-ACCELERATION = Register(41)  # 8.7 degrees/s^2; 0 = none, as streamed goals need
+ACCELERATION = Register(41)  # 100 steps/s^2 (8.79 degrees/s^2); 0 = none, as streamed goals need
 GOAL_POSITION = Register(42, 2, sign=15)
 GOAL_TIME = Register(44, 2)
 GOAL_SPEED = Register(46, 2, sign=15)  # steps/s; 0 = maximum
@@ -72,12 +72,9 @@ PRESENT_SPEED = Register(58, 2, sign=15)  # steps/s
 PRESENT_LOAD = Register(60, 2, sign=10)  # 0.1 % of full PWM
 PRESENT_VOLTAGE = Register(62)  # 0.1 V
 PRESENT_TEMPERATURE = Register(63)  # degrees Celsius
-STATUS = Register(65)  # the bits of FAULTS
+STATUS = Register(65)  # its bits: see servo_fault.py
 MOVING = Register(66)
 PRESENT_CURRENT = Register(69, 2, sign=15)  # 6.5 mA
-
-# Of the factory's own table; LeRobot writes it together with the EPROM.
-MAX_ACCELERATION = Register(85)  # 8.7 degrees/s^2
 
 # Torque enable to torque limit: what the servo was told.
 COMMAND_ADDRESS = TORQUE_ENABLE.address
@@ -90,6 +87,3 @@ STATE_SIZE = 15
 # Both in one block: torque enable to current.
 FULL_ADDRESS = COMMAND_ADDRESS
 FULL_SIZE = STATE_ADDRESS + STATE_SIZE - FULL_ADDRESS
-
-# Bits of STATUS, and of the error byte of every reply.
-FAULTS = {1: 'voltage', 2: 'encoder', 4: 'temperature', 8: 'current', 32: 'overload'}

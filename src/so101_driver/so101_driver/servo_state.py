@@ -24,7 +24,7 @@ class Command(NamedTuple):
 class ServoStates:
     """The states of the servos asked, as lists in their order; whatever the servos said.
 
-    `position` in steps, `speed` in steps/s, `status` the bits of registers.FAULTS; `commands` is
+    `position` in steps, `speed` in steps/s, `status` the bits of servo_fault.py; `commands` is
     None when the blocks hold the state alone. Plain lists: for six values they are faster than
     arrays.
     """

@@ -1,7 +1,7 @@
 """The command that gives the motors of a new arm their ids, one at a time.
 
-    ros2 run so101_driver setup_motors --port /dev/ttyACM0
-    ros2 run so101_driver setup_motors --port /dev/ttyACM0 --check
+    so101 setup_motors --port /dev/ttyACM0
+    so101 setup_motors --port /dev/ttyACM0 --check
 
 A motor comes with id 1; all must talk at 1 Mbps, each under its joint's id, as LeRobot's do.
 """
@@ -30,6 +30,8 @@ from so101_driver.registers import (
 from so101_driver.serial_port import SerialPort
 from so101_driver.terminal import Terminal, undisturbed
 from so101_node.error import UserError
+
+DESCRIPTION = 'Give the motors of a new arm their ids, one at a time.'
 
 IDS = {joint: index + 1 for index, joint in enumerate(JOINTS)}
 
@@ -68,7 +70,7 @@ class SetupSession:
             self._set_up(joint)
         self._terminal.say(
             '\nAll six are set. Connect them in a chain, from the board to shoulder_pan and on to '
-            'the gripper, and see that all answer: ros2 run so101_driver setup_motors --check'
+            'the gripper, and see that all answer: run this again with --check.'
         )
 
     def check(self) -> None:
@@ -231,15 +233,14 @@ def _problems(found: Sequence[Motor], shared: Collection[int]) -> list[str]:
     return problems
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog='setup_motors', description='Give the motors of a new arm their ids, one at a time.'
-    )
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command with these words; None: those of this process."""
+    parser = argparse.ArgumentParser(prog='setup_motors', description=DESCRIPTION)
     parser.add_argument('--port', default='/dev/ttyACM0', help='serial port (%(default)s)')
     parser.add_argument(
         '--check', action='store_true', help='only list the motors; change nothing'
     )
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     terminal = Terminal()
     session = SetupSession(lambda baudrate: SerialPort(given.port, baudrate), terminal)
     try:

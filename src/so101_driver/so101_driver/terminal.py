@@ -3,6 +3,7 @@
 import select
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,12 +26,17 @@ class Terminal:
         self._console.print(text)
 
     def ask(self, text: str) -> str:
-        """Return the line that the person types; raises UserError when the input has ended."""
+        """Return the line that the person types; raises UserError when the input has ended.
+
+        What was typed before the question was there to be read is no answer to it.
+        """
+        _forget_early_keys()
         self._console.print(text, end=' ')
         return _line()
 
     def watch(self, look: Callable[[], None], picture: Callable[[], RenderableType]) -> None:
         """Call `look` again and again until Enter; show what `picture` returns now and then."""
+        _forget_early_keys()
         with Live(picture(), console=self._console, auto_refresh=False) as live:
             shown = time.monotonic()
             while not select.select([sys.stdin], [], [], _LOOK_PERIOD)[0]:
@@ -39,6 +45,12 @@ class Terminal:
                     live.update(picture(), refresh=True)
                     shown = time.monotonic()
         _line()
+
+
+def _forget_early_keys() -> None:
+    """Drop what waits to be read on a terminal; a file or a pipe keeps its lines."""
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _line() -> str:

@@ -53,7 +53,7 @@ _DEFAULTS = {
     reg.OVERLOAD_TORQUE: 80,
 }
 
-_ACCELERATION_UNIT = 100.0  # steps/s^2, which is 8.8 degrees/s^2
+_ACCELERATION_UNIT = 100.0  # steps/s^2, which is 8.79 degrees/s^2
 _MOVING_SPEED = 20.0  # steps/s above which MOVING is 1
 
 # The STS3215 at 12 V: 2.7 A stalled, about 0.1 A for its electronics and friction; the supply's
