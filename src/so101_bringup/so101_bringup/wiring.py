@@ -18,9 +18,9 @@ from so101_node.lifetime import END_WITH_PARENT
 
 Value = bool | int | float | str
 
-# Seconds without a trajectory after which the arm slows down and holds; teleop sends 200 a second
-# and falls silent itself when its leader has been for as long.
-_TELEOP_TIMEOUT = 0.25
+# Hz. Teleop takes a leader that moves 0.2 rad from state to state for one that jumped, and sends
+# the follower to where a leader will be in 10 ms, which is two of its periods at 200.
+_LEAST_LEADER_RATE = 150
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
 
 
 def _teleop_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
+    from so101_driver.teleop import JUMP, SILENCE
+
     sim = bool(values['sim'])
     port, calibration, nodes = _arm(values)
     leader_port = str(values['leader_port'])
@@ -167,13 +169,15 @@ def _teleop_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
         raise UserError(f'leader_port:={port}: that is the port of the other arm; give its own')
     return [
         *nodes,
-        # Should teleop end, the arm must not go on to where it was sent last.
+        # Should teleop end, the arm must not go on to where it was sent last. And whatever held it
+        # up, it must not leap to where the hand is by then: a hand's ways are short, 200 a second.
         _driver(
             port,
             calibration,
             sim,
             max_velocity=values['max_velocity'],
-            command_timeout=_TELEOP_TIMEOUT,
+            max_jump=JUMP,
+            command_timeout=SILENCE / 1e9,
         ),
         _driver(
             leader_port,
@@ -272,7 +276,12 @@ TELEOP = Wiring(
     (
         Argument('leader_port', '/dev/ttyACM1', 'serial port of the leader arm'),
         Argument('leader_calibration', '', "LeRobot's calibration file of the leader arm"),
-        Argument('leader_rate', 200.0, 'times a second that the leader arm is read', low=50),
+        Argument(
+            'leader_rate',
+            200.0,
+            'times a second that the leader arm is read, at least 150',
+            low=_LEAST_LEADER_RATE,
+        ),
         Argument(
             'start',
             'follower_to_leader',

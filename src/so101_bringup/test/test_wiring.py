@@ -44,6 +44,7 @@ def test_teleop_is_the_same_driver_twice_and_what_moves_one_by_the_other() -> No
     assert list(nodes) == ['driver', 'leader/driver', 'teleop']
     assert nodes['driver'].parameters['port'] == nodes['teleop'].parameters['port'] == 'f'
     assert nodes['driver'].parameters['command_timeout'] == 0.25
+    assert nodes['driver'].parameters['max_jump'] == 0.2
     leader = nodes['leader/driver']
     assert (leader.namespace, leader.parameters['role']) == ('leader', 'leader')
     assert leader.parameters['port'] == '/dev/ttyACM1'
@@ -55,6 +56,11 @@ def test_teleop_in_simulation_starts_both_arms_first_and_never_a_real_one() -> N
     ports = {node.label: node.parameters.get('port') for node in nodes}
     assert ports['driver'] == ports['sim_world'] == '/tmp/a'
     assert ports['leader/driver'] == ports['sim_leader'] == '/tmp/a_leader'
+
+
+def test_a_leader_that_is_read_too_rarely_is_refused() -> None:
+    with pytest.raises(UserError, match='leader_rate:=100: expected at least 150'):
+        TELEOP.values({'leader_rate': '100'})
 
 
 def test_both_arms_on_one_port_is_refused() -> None:

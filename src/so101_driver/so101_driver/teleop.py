@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_description.joints import JOINTS
+from so101_driver.arm import State as DriverState
 from so101_node.error import UserError
 
 Pose = NDArray[np.float64]  # radians, shape (6,)
@@ -25,7 +26,8 @@ SILENCE = 250_000_000
 
 # Radians between two states of the leader beyond which it is no hand's motion. A fast hand makes
 # 0.05 in 5 ms (10 rad/s), and three states in a row may be lost. Also how far from the follower a
-# leader may be let go of; gravity bends an arm by 0.05.
+# leader may be let go of; gravity bends an arm by 0.05. And how far from where it was sent the
+# reference of a follower may be: a driver that keeps up is 20 ms behind, 0.06 at 3 rad/s.
 JUMP = 0.2
 
 # Seconds ahead of a state for which a pose is sent: two periods at 200 Hz. A pose for now is a
@@ -137,14 +139,21 @@ class Teleop:
         self._led = 0  # the stamp of the leader's last state
         self._reference: Pose | None = None  # where the follower is held
         self._referenced = 0
-        self._follower = 'nothing is heard from the driver of the follower on /diagnostics'
-        self._leader_first = False
+        # Why an arm cannot be used. A leader may be a device that says nothing of its health.
+        self._troubles = {
+            Arm.LEADER: '',
+            Arm.FOLLOWER: 'nothing is heard from the driver of the follower on /diagnostics',
+        }
+        self._limp = False  # the leader, as it says
+        self._leader_first = False  # until it is let go of
         self._switches: deque[Switch] = deque()
+        self._unanswered = ''  # why the first of them is not done
         self._ramp: Ramp | None = None
         self._path = Path()
+        self._sent: Pose | None = None  # where the follower was sent last, since the interruption
 
     def enable(self, on: bool) -> None:
-        """Start, with the torques that needs, or leave the follower held where it is."""
+        """Start, with the torques that needs, or leave the follower held and the leader limp."""
         if not on:
             self._end('')
         elif self.state is State.OFF:
@@ -158,29 +167,60 @@ class Teleop:
         return math.inf if self._leader is None else (now - self._led) * 1e-9
 
     def next_switch(self, now: int) -> Switch | None:
-        """Return the torque to be switched now, if there is one and both arms are there."""
-        return self._switches[0] if self._switches and not self._absence(now) else None
+        """Return the torque to be switched now, if there is one.
+
+        None comes on before both arms are there; to let go, nothing else is needed.
+        """
+        if not self._switches or (self._switches[0].on and self._absence(now)):
+            return None
+        return self._switches[0]
 
     def switched(self, switch: Switch, refusal: str = '') -> None:
         """A torque was switched; a refusal ends teleoperation with this text."""
-        if self._switches and self._switches[0] == switch:
-            self._switches.popleft()
-            if refusal:
-                self._end(f"the {switch.arm}'s torque: {refusal}; then teleop/enable")
+        if not self._switches or self._switches[0] != switch:
+            return
+        self._switches.popleft()
+        if self.state is State.OFF and self.reason == self._unanswered:
+            self.reason = ''
+        self._unanswered = ''
+        if refusal:
+            self._end(f"the {switch.arm}'s torque: {refusal}; then teleop/enable")
+        elif switch.arm is Arm.LEADER:
+            self._limp = not switch.on
 
-    def hold(self, now: int, reference: Pose | None = None) -> None:
+    def unanswered(self, why: str) -> None:
+        """The torque that is to be switched is not, for this reason; it is asked for again."""
+        if self.state is State.OFF and self.reason == self._unanswered:
+            self.reason = why
+        self._unanswered = why
+
+    def hold(self, now: int, reference: Pose) -> None:
         """The follower's torque is on, and this is where it is held.
 
-        Where does not matter while it follows: then it need not be known.
+        Far from where it was sent, it would go there at its full speed: it was held up.
         """
         self._reference, self._referenced = reference, now
+        if self._sent is None:
+            return
+        apart = np.abs(reference - self._sent)
+        if apart.max() > JUMP:
+            worst = int(apart.argmax())
+            self._interrupt(
+                f'{JOINTS[worst]} of the follower is {np.rad2deg(apart[worst]):.0f} degrees from '
+                'where it was sent: move the leader more slowly and inside its limits, and see '
+                'to its driver'
+            )
 
-    def report(self, connected: bool, fault: str) -> None:
-        """The follower's driver says whether it has its servos, and the fault it is in, or ''."""
-        if fault:
-            self._follower = f'the follower is in fault: {fault}'
-        else:
-            self._follower = '' if connected else 'the servos of the follower do not answer'
+    def report(self, arm: Arm, state: str, reason: str) -> None:
+        """An arm's driver says its State, and the reason of a fault."""
+        trouble = ''
+        if state == DriverState.FAULT:
+            trouble = f'the {arm} is in fault: {reason}'
+        elif state == DriverState.DISCONNECTED:
+            trouble = f'the servos of the {arm} do not answer'
+        self._troubles[arm] = trouble
+        if arm is Arm.LEADER:
+            self._limp = state == DriverState.IDLE
 
     def check(self, now: int) -> None:
         """Leave off when there is a reason to; for the times without a state of the leader."""
@@ -225,7 +265,8 @@ class Teleop:
             leader = self._ramp.step(leader, seconds)
             if self._ramp.over:
                 self._ramp, self.state = None, State.FOLLOWING
-        return Command(Arm.FOLLOWER, self._path.ahead(self._led, leader))
+        self._sent = self._path.ahead(self._led, leader)
+        return Command(Arm.FOLLOWER, self._sent)
 
     def _lead_first(self, leader: Pose, goal: Pose, seconds: float) -> Command:
         """Drive the leader to the follower, and then let go of it."""
@@ -244,28 +285,41 @@ class Teleop:
         if absence := self._absence(now):
             return absence
         if self._switches:
-            return f"the {self._switches[0].arm}'s torque is being switched"
-        unknown = self._reference is None and self.state is State.WAITING
-        if unknown or now - self._referenced > SILENCE:
+            return self._unanswered or f"the {self._switches[0].arm}'s torque is being switched"
+        if self._leader_first and self._limp:
+            return 'the leader has no torque: switch it on with leader/arm/torque'
+        if self._reference is None or now - self._referenced > SILENCE:
             return 'the follower is not held: see its driver, or switch it on with arm/torque'
         return ''
 
     def _absence(self, now: int) -> str:
         if self._leader is None or now - self._led > SILENCE:
             return 'the leader is silent: see its driver'
-        return self._follower
+        # Moved by hand, it needs nothing of its driver but its states.
+        trouble = self._troubles[Arm.LEADER] if self._leader_first else ''
+        return trouble or self._troubles[Arm.FOLLOWER]
 
     def _interrupt(self, reason: str) -> None:
         if self.state is not State.WAITING:
             self.interruptions += 1
             self.last_interruption = reason
         self.state, self.reason = State.WAITING, reason
-        self._ramp, self._path = None, Path()
+        self._reference = None  # where it is from now on is not known yet
+        self._rest()
 
     def _end(self, reason: str) -> None:
+        """Send nothing more, and do not leave a leader stiff that a hand will take."""
         self.state, self.reason = State.OFF, reason
-        self._ramp, self._path = None, Path()
-        self._switches.clear()
+        self._rest()
+        let_go = Switch(Arm.LEADER, False)
+        held = self._leader_first or let_go in self._switches
+        if self._switches and self._switches[0].arm is Arm.FOLLOWER:
+            held = False  # the leader's turn has not come
+        self._leader_first, self._unanswered = False, ''
+        self._switches = deque([let_go] if held else [])
+
+    def _rest(self) -> None:
+        self._ramp, self._path, self._sent = None, Path(), None
 
 
 def pose(names: Sequence[str], positions: Iterable[float]) -> Pose:

@@ -39,6 +39,15 @@ _NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Seconds to wait for a driver's answer: torque comes on within a second.
 _PATIENCE = 5.0
 
+# Seconds that the end waits for the leader's torque to be off: a driver that is still switching it
+# on takes one.
+_LAST_PATIENCE = 2.0
+
+_TORQUE = {Arm.FOLLOWER: ARM_TORQUE, Arm.LEADER: LEADER_TORQUE}
+
+# What the arms' drivers call themselves on /diagnostics.
+_ARMS = {'driver/arm': Arm.FOLLOWER, 'leader/driver/arm': Arm.LEADER}
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -50,7 +59,9 @@ class Parameters:
     ramp_velocity: float = parameter(
         0.5, 'Speed of that way, and after each interruption, rad/s', low=0.05, high=3
     )
-    port: str = parameter('', "The follower's port: by it its faults are known on /diagnostics")
+    port: str = parameter(
+        '', "The follower's port, by which its faults are known on /diagnostics; empty: any"
+    )
     enabled: bool = parameter(True, 'Start at once, not only with teleop/enable')
 
 
@@ -69,12 +80,11 @@ class TeleopNode(Node):
             Arm.FOLLOWER: self.publisher(JOINT_TRAJECTORY),
             Arm.LEADER: self.publisher(LEADER_TRAJECTORY),
         }
-        self._torque = {
-            Arm.FOLLOWER: self.client(ARM_TORQUE),
-            Arm.LEADER: self.client(LEADER_TORQUE),
-        }
-        self._switching: Future | None = None
-        self._asked = 0.0  # time.monotonic() of that request
+        self._torque = {arm: self.client(service) for arm, service in _TORQUE.items()}
+        self._held: tuple[int, bytes] | None = None  # the newest reference, and when it came
+        self._switch: Switch | None = None  # the torque to be switched
+        self._since = 0.0  # time.monotonic() from when on it is waited for
+        self._asked: Future | None = None
         self._latency = Samples()  # seconds from the stamp of a leader's state to its being sent
         self._sent = 0
         self._counted = (time.monotonic(), 0)
@@ -91,8 +101,20 @@ class TeleopNode(Node):
     def open(self) -> None:
         self._teleop.enable(self._settings.enabled)
 
+    def close(self) -> None:
+        """Do not leave the leader stiff, unless its driver is gone or does not answer."""
+        self._teleop.enable(False)
+        end = time.monotonic() + _LAST_PATIENCE
+        while self.executor and (switch := self._teleop.next_switch(time.time_ns())):
+            if time.monotonic() > end or not self._torque[switch.arm].service_is_ready():
+                self.get_logger().warning(f'the torque of the {switch.arm} may still be on')
+                return
+            self.executor.spin_once(timeout_sec=0.1)
+
     def _lead(self, message: JointState) -> None:
         stamp = to_nanoseconds(message.header.stamp)
+        if self._teleop.state is not State.FOLLOWING:
+            self._take_reference()
         try:
             leader = pose(message.name, message.position)
             command = self._teleop.lead(time.time_ns(), stamp, leader)
@@ -106,13 +128,16 @@ class TeleopNode(Node):
             self._sent += 1
 
     def _hold(self, data: bytes) -> None:
-        now = time.time_ns()
-        if self._teleop.state is State.FOLLOWING:
-            self._teleop.hold(now)  # hundreds a second, not worth the decoding
+        # Hundreds a second: while it follows, only some are worth the decoding.
+        self._held = (time.time_ns(), data)
+
+    def _take_reference(self) -> None:
+        if self._held is None:
             return
+        (then, data), self._held = self._held, None
         message = deserialize_message(data, JointState)
         try:
-            self._teleop.hold(now, pose(message.name, message.position))
+            self._teleop.hold(then, pose(message.name, message.position))
         except UserError as error:
             self._refuse(f'{REFERENCE.name} refused: {error}')
 
@@ -126,36 +151,44 @@ class TeleopNode(Node):
             return
         for status in deserialize_message(data, DIAGNOSTICS.type).status:
             said = {pair.key: pair.value for pair in status.values}
-            if status.name == 'driver/arm' and said.get('port') == self._settings.port:
-                state = said.get('state')
-                fault = said.get('reason', '') if state == 'fault' else ''
-                self._teleop.report(state != 'disconnected', fault)
+            arm, port = _ARMS.get(status.name), said.get('port')
+            if arm is Arm.LEADER or (arm and port == (self._settings.port or port)):
+                self._teleop.report(arm, said.get('state', ''), said.get('reason', ''))
 
     def _enable(self, request: SetBool.Request) -> tuple[bool, str]:
         self._teleop.enable(request.data)
         return True, f'teleop is {self._teleop.state}'
 
     def _tick(self) -> None:
+        self._take_reference()
         now = time.time_ns()
         self._teleop.check(now)
         switch = self._teleop.next_switch(now)
-        if switch is not None and self._switching is None:
+        if switch != self._switch:  # what was asked before may be answered: nobody listens
+            self._switch, self._since, self._asked = switch, time.monotonic(), None
+        if switch is not None:
             self._ask(switch)
-        elif switch is not None and time.monotonic() - self._asked > _PATIENCE:
-            self._switching = None
-            self._teleop.switched(switch, f'no answer within {_PATIENCE:g} s')
         self._log()
 
     def _ask(self, switch: Switch) -> None:
-        client = self._torque[switch.arm]
-        if client.service_is_ready():
-            self._asked = time.monotonic()
-            self._switching = client.call_async(SetBool.Request(data=switch.on))
-            self._switching.add_done_callback(lambda done: self._switched(switch, done))
+        """Ask for a torque, and again, with a word about it, when there is no answer."""
+        client, name = self._torque[switch.arm], _TORQUE[switch.arm].name
+        if time.monotonic() - self._since > _PATIENCE:
+            driver = f'the driver of the {switch.arm}'
+            self._teleop.unanswered(
+                f'{name} is not served: start {driver}'
+                if self._asked is None
+                else f'{name} has not answered for {_PATIENCE:g} s: see {driver}, or restart it'
+            )
+            self._since, self._asked = time.monotonic(), None
+        if self._asked is None and client.service_is_ready():
+            self._since = time.monotonic()
+            self._asked = client.call_async(SetBool.Request(data=switch.on))
+            self._asked.add_done_callback(lambda done: self._answered(switch, done))
 
-    def _switched(self, switch: Switch, done: Future) -> None:
-        if done is self._switching:  # and not one that was given up
-            self._switching = None
+    def _answered(self, switch: Switch, done: Future) -> None:
+        if done is self._asked:  # and not one that was given up
+            self._switch = self._asked = None
             answer = done.result()
             self._teleop.switched(switch, '' if answer.success else answer.message)
 

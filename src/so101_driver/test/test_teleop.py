@@ -28,7 +28,8 @@ SPEED = 0.5  # rad/s
 # Radians from one pose to the next on a ramp; each is where the way leads within HORIZON.
 RAMP_STEP = (SPEED + ACCELERATION * HORIZON) * STEP * 1e-9 + 1e-9
 
-FOLLOWER_FIRST = [Switch(Arm.FOLLOWER, True), Switch(Arm.LEADER, False)]
+LET_GO = Switch(Arm.LEADER, False)
+FOLLOWER_FIRST = [Switch(Arm.FOLLOWER, True), LET_GO]
 LEADER_FIRST = [Switch(Arm.FOLLOWER, True), Switch(Arm.LEADER, True)]
 
 
@@ -39,25 +40,25 @@ class Bench:
         self.teleop = Teleop(start, SPEED)
         self.now = 1_700_000_000_000_000_000
         self.leader: Pose | None = np.full(6, 0.3)
-        self.follower = np.zeros(6)
+        self.follower: Pose = np.zeros(6)
         self.torque = True
+        self.paused = False  # its driver holds it: it does not go where it is sent
         self.sent: list[Command | None] = []
         self.switches: list[Switch] = []
-        self.teleop.report(connected=True, fault='')
+        self.teleop.report(Arm.FOLLOWER, 'holding', '')
 
     def step(self, count: int = 1) -> None:
         for _ in range(count):
             self.now += STEP
             if self.torque:
-                following = self.teleop.state is State.FOLLOWING
-                self.teleop.hold(self.now, None if following else self.follower)
+                self.teleop.hold(self.now, self.follower)
             self.teleop.check(self.now)
             command = None
             if self.leader is not None:
                 command = self.teleop.lead(self.now, self.now, self.leader)
             self.sent.append(command)
             if command is not None and command.arm is Arm.FOLLOWER:
-                self.follower = command.pose
+                self.follower = self.follower if self.paused else command.pose
             elif command is not None:
                 self.leader = command.pose
             if (switch := self.teleop.next_switch(self.now)) is not None:
@@ -111,7 +112,7 @@ def test_the_follower_is_sent_to_where_the_leader_will_be(following: Bench) -> N
         following.step()
         assert (following.follower >= angle).all()
         assert (following.follower <= angle + HORIZON + 1e-9).all()
-    assert following.follower == pytest.approx(following.leader + HORIZON)
+    assert following.follower == pytest.approx(angle + HORIZON)
     following.step(5)
     assert following.follower == pytest.approx(following.leader)
 
@@ -136,7 +137,7 @@ def test_the_leader_goes_to_the_follower_is_let_go_of_and_followed() -> None:
     bench.until(State.LEADING)
     assert bench.switches == LEADER_FIRST
     bench.until(State.FOLLOWING)
-    assert bench.switches == [*LEADER_FIRST, Switch(Arm.LEADER, False)]
+    assert bench.switches == [*LEADER_FIRST, LET_GO]
     assert bench.leader == pytest.approx(np.zeros(6), abs=RAMP_STEP)
     assert bench.follower == pytest.approx(np.zeros(6), abs=RAMP_STEP)
 
@@ -150,6 +151,87 @@ def test_a_leader_that_does_not_come_is_not_let_go_of() -> None:
     assert (bench.teleop.state, bench.switches) == (State.LEADING, LEADER_FIRST)
 
 
+def test_a_leader_in_fault_says_so_and_comes_once_it_is_cleared() -> None:
+    bench = Bench(Start.LEADER_TO_FOLLOWER)
+    bench.teleop.enable(True)
+    bench.until(State.LEADING)
+    bench.teleop.report(Arm.LEADER, 'fault', 'stopped by arm/stop')
+    bench.step(10)
+    assert bench.sent[-10:] == [None] * 10
+    assert bench.teleop.state is State.WAITING
+    assert bench.teleop.reason == 'the leader is in fault: stopped by arm/stop'
+    bench.teleop.report(Arm.LEADER, 'idle', '')
+    bench.step(10)
+    assert 'switch it on with leader/arm/torque' in bench.teleop.reason
+    bench.teleop.report(Arm.LEADER, 'holding', '')
+    bench.until(State.FOLLOWING)
+    assert bench.switches == [*LEADER_FIRST, LET_GO]
+
+
+def test_a_fault_of_a_leader_in_the_hand_is_no_reason_to_stop(following: Bench) -> None:
+    following.teleop.report(Arm.LEADER, 'fault', 'stopped by arm/stop')
+    following.step(10)
+    assert following.teleop.state is State.FOLLOWING
+
+
+@pytest.mark.parametrize('absent', [False, True])
+def test_a_leader_on_its_way_is_let_go_of_when_teleop_is_disabled(absent: bool) -> None:
+    bench = Bench(Start.LEADER_TO_FOLLOWER)
+    bench.teleop.enable(True)
+    bench.until(State.LEADING)
+    if absent:
+        bench.teleop.report(Arm.FOLLOWER, 'disconnected', '')
+    bench.teleop.enable(False)
+    bench.step(10)
+    assert bench.switches == [*LEADER_FIRST, LET_GO]
+    assert (bench.teleop.state, bench.sent[-10:]) == (State.OFF, [None] * 10)
+
+
+def test_a_leader_that_is_being_switched_when_teleop_is_disabled_is_let_go_of() -> None:
+    bench = Bench(Start.LEADER_TO_FOLLOWER)
+    bench.teleop.enable(True)
+    while LEADER_FIRST[0] not in bench.switches:
+        bench.step()
+    assert bench.teleop.next_switch(bench.now) == Switch(Arm.LEADER, True)
+    bench.teleop.enable(False)
+    bench.teleop.switched(Switch(Arm.LEADER, True))  # the answer comes too late
+    assert bench.teleop.next_switch(bench.now) == LET_GO
+    bench.teleop.switched(LET_GO, 'a servo does not confirm it')
+    assert bench.teleop.next_switch(bench.now) is None
+    assert 'a servo does not confirm it' in bench.teleop.reason
+
+
+def test_a_leader_that_was_never_held_is_left_alone(bench: Bench) -> None:
+    bench.teleop.enable(True)
+    bench.teleop.enable(False)
+    bench.step(10)
+    assert bench.switches == []
+
+
+def test_a_torque_that_nobody_switches_is_the_reason_until_it_is_switched(bench: Bench) -> None:
+    bench.teleop.enable(True)
+    assert bench.leader is not None
+    bench.teleop.lead(bench.now, bench.now, bench.leader)
+    bench.teleop.unanswered('arm/torque is not served: start the driver of the follower')
+    bench.teleop.check(bench.now)
+    assert bench.teleop.reason == 'arm/torque is not served: start the driver of the follower'
+    assert bench.teleop.next_switch(bench.now) == FOLLOWER_FIRST[0]
+    bench.until(State.FOLLOWING)
+    assert bench.teleop.reason == ''
+
+
+def test_a_leader_that_nobody_lets_go_of_is_the_reason_even_when_it_is_off() -> None:
+    bench = Bench(Start.LEADER_TO_FOLLOWER)
+    bench.teleop.enable(True)
+    bench.until(State.LEADING)
+    bench.teleop.enable(False)
+    bench.teleop.unanswered('leader/arm/torque has not answered')
+    bench.teleop.check(bench.now)
+    assert bench.teleop.reason == 'leader/arm/torque has not answered'
+    bench.step()
+    assert (bench.switches[-1], bench.teleop.reason) == (LET_GO, '')
+
+
 def test_a_silent_leader_ends_the_sending_and_its_return_is_a_ramp(following: Bench) -> None:
     leader, following.leader = following.leader, None
     following.step(SILENCE // STEP)
@@ -159,7 +241,7 @@ def test_a_silent_leader_ends_the_sending_and_its_return_is_a_ramp(following: Be
     assert 'the leader is silent' in following.teleop.reason
     count = len(following.sent)
     following.leader = leader + 0.15  # less than a jump
-    following.step()
+    following.step(2)
     assert following.teleop.state is State.RAMPING
     following.until(State.FOLLOWING)
     assert following.steps_of_the_follower().max() <= RAMP_STEP
@@ -171,10 +253,12 @@ def test_a_silent_leader_ends_the_sending_and_its_return_is_a_ramp(following: Be
 def test_a_silence_that_no_timer_has_seen_is_found_by_the_next_state(following: Bench) -> None:
     following.now += 2 * SILENCE
     following.teleop.hold(following.now, following.follower)
-    command = following.teleop.lead(following.now, following.now, following.follower + 0.15)
+    following.leader = following.follower + 0.15
+    assert following.teleop.lead(following.now, following.now, following.leader) is None
+    following.step()
     assert following.teleop.state is State.RAMPING
-    assert command is not None
-    assert command.pose == pytest.approx(following.follower, abs=SPEED * 0.05)
+    assert following.sent[-1] is not None
+    assert following.steps_of_the_follower().max() <= RAMP_STEP
     assert following.teleop.interruptions == 1
 
 
@@ -191,13 +275,13 @@ def test_a_jump_of_the_leader_is_a_ramp(following: Bench) -> None:
 
 
 def test_a_fault_of_the_follower_ends_the_sending_until_it_is_cleared(following: Bench) -> None:
-    following.teleop.report(connected=True, fault='elbow_flex reports overload')
+    following.teleop.report(Arm.FOLLOWER, 'fault', 'elbow_flex reports overload')
     following.step(10)
     assert following.sent[-10:] == [None] * 10
     assert following.teleop.reason == 'the follower is in fault: elbow_flex reports overload'
-    following.teleop.report(connected=True, fault='')
+    following.teleop.report(Arm.FOLLOWER, 'holding', '')
     following.leader = np.full(6, 0.4)
-    following.step()
+    following.step(2)
     assert following.teleop.state is State.RAMPING
 
 
@@ -212,17 +296,35 @@ def test_a_follower_that_lost_its_torque_is_not_switched_on_by_itself(following:
     following.until(State.FOLLOWING)
 
 
+@pytest.mark.parametrize('speaks', [True, False])
+def test_a_follower_that_stood_still_meanwhile_does_not_leap(
+    following: Bench, speaks: bool
+) -> None:
+    following.paused, following.torque = True, speaks
+    held = following.follower
+    for angle in np.linspace(0.3, 1.2, 90):  # 2 rad/s for 0.45 s
+        following.leader = np.full(6, angle)
+        following.step()
+    assert following.teleop.interruptions >= 1
+    following.paused, following.torque = False, True
+    following.sent.clear()
+    following.until(State.FOLLOWING)
+    first = next(command for command in following.sent if command is not None)
+    assert np.abs(first.pose - held).max() <= JUMP
+    assert following.steps_of_the_follower().max() <= 0.01 + RAMP_STEP  # the hand comes to rest
+
+
 def test_no_torque_is_switched_before_both_arms_are_there(bench: Bench) -> None:
     leader, bench.leader = bench.leader, None
     bench.teleop.enable(True)
     bench.step(5)
     assert (bench.switches, bench.teleop.reason) == ([], 'the leader is silent: see its driver')
-    bench.teleop.report(connected=False, fault='')
+    bench.teleop.report(Arm.FOLLOWER, 'disconnected', '')
     bench.leader = leader
     bench.step(5)
     assert bench.switches == []
     assert bench.teleop.reason == 'the servos of the follower do not answer'
-    bench.teleop.report(connected=True, fault='')
+    bench.teleop.report(Arm.FOLLOWER, 'holding', '')
     bench.until(State.FOLLOWING)
 
 

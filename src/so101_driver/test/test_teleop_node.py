@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
@@ -34,7 +36,8 @@ TIMEOUT = 20.0
 class Arms:
     """Both arms: the leader's and the follower's topics, services and health."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, deaf: str = '', missing: str = '') -> None:
+        """Do not answer the service `deaf` before `listen`, nor serve `missing` before `serve`."""
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self._node = rclpy.create_node('arms', context=self._context)
@@ -43,17 +46,28 @@ class Arms:
         self.leader = [0.2] * 6
         self.leader_speaks = True
         self.follower = [0.0] * 6
+        self.stuck = False  # it does not go where it is sent
         self.fault = ''
+        self.leader_fault = ''
+        self.other = True  # another arm's health is not the follower's
         self.torque: list[tuple[str, bool]] = []
         self.sent: list[Any] = []
         self.said: dict[str, str] = {}
         self._leader_states = self._publisher(LEADER_STATES)
         self._reference = self._publisher(REFERENCE)
         self._health = self._publisher(DIAGNOSTICS)
+        self._deaf = rclpy.create_node('deaf', context=self._context)
         for service in (ARM_TORQUE, LEADER_TORQUE):
-            self._node.create_service(service.type, service.name, self._switch(service.name))
+            if service.name != missing:
+                self.serve(service, self._deaf if service.name == deaf else self._node)
         self._subscribe(JOINT_TRAJECTORY, self._move)
         self._subscribe(DIAGNOSTICS, self._hear)
+
+    def serve(self, service: Service, node: Node | None = None) -> None:
+        (node or self._node).create_service(service.type, service.name, self._switch(service.name))
+
+    def listen(self) -> None:
+        self._executor.add_node(self._deaf)
 
     def until(self, condition: Callable[[], Any]) -> None:
         """Be both arms, 100 times a second, until the condition holds."""
@@ -83,6 +97,7 @@ class Arms:
     def close(self) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
+        self._deaf.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _publisher(self, topic: Topic) -> Any:
@@ -100,11 +115,17 @@ class Arms:
         values = {'port': '/dev/f', 'state': 'fault' if self.fault else 'holding'}
         values['reason'] = self.fault
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-        other = [KeyValue(key='port', value='/dev/l'), KeyValue(key='state', value='fault')]
+        other = [KeyValue(key='port', value='/dev/x'), KeyValue(key='state', value='fault')]
+        leader = [
+            KeyValue(key='state', value='fault' if self.leader_fault else 'holding'),
+            KeyValue(key='reason', value=self.leader_fault),
+        ]
         statuses = [
             DiagnosticStatus(name='driver/arm', values=pairs),
-            DiagnosticStatus(name='driver/arm', values=other),  # another arm's is not ours
+            DiagnosticStatus(name='leader/driver/arm', values=leader),
         ]
+        if self.other:
+            statuses.append(DiagnosticStatus(name='driver/arm', values=other))
         self._health.publish(DiagnosticArray(status=statuses))
 
     def _switch(self, name: str) -> Callable[[Any, Any], Any]:
@@ -117,7 +138,8 @@ class Arms:
 
     def _move(self, message: Any) -> None:
         self.sent.append(message)
-        self.follower = list(message.points[-1].positions)
+        if not self.stuck:
+            self.follower = list(message.points[-1].positions)
 
     def _hear(self, message: Any) -> None:
         for status in message.status:
@@ -132,17 +154,23 @@ def arms() -> Iterator[Arms]:
     arms.close()
 
 
+@contextmanager
+def teleop(*parameters: str) -> Iterator['subprocess.Popen[str]']:
+    line = [sys.executable, '-m', 'so101_driver.teleop_node', '--ros-args']
+    for parameter in ('ramp_velocity:=1.0', *parameters):
+        line += ['-p', parameter]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
 def process(arms: Arms) -> Iterator['subprocess.Popen[str]']:
-    line = [sys.executable, '-m', 'so101_driver.teleop_node', '--ros-args']
-    process = subprocess.Popen(
-        [*line, '-p', 'port:=/dev/f', '-p', 'ramp_velocity:=1.0'],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    yield process
-    process.kill()
-    process.communicate()
+    with teleop('port:=/dev/f') as process:
+        yield process
 
 
 def test_it_switches_the_torques_follows_and_stops_for_each_reason(
@@ -174,10 +202,18 @@ def test_it_switches_the_torques_follows_and_stops_for_each_reason(
     arms.until_state('following')
     assert int(arms.said['interruptions']) >= 3
 
+    arms.stuck = True
+    arms.leader = [0.35] * 6
+    arms.until_state('following')
+    arms.leader = [0.5] * 6
+    arms.until(lambda: 'degrees from where it was sent' in arms.said['last_interruption'])
+    arms.stuck = False
+    arms.until_state('following')
+
     assert arms.call(TELEOP_ENABLE, SetBool.Request(data=False)).message == 'teleop is off'
     arms.until_state('off')
     count = len(arms.sent)
-    arms.leader = [0.5] * 6
+    arms.leader = [0.6] * 6
     since = time.monotonic()
     arms.until(lambda: time.monotonic() - since > 0.3)
     assert len(arms.sent) == count
@@ -186,6 +222,37 @@ def test_it_switches_the_torques_follows_and_stops_for_each_reason(
 
     process.send_signal(signal.SIGINT)
     assert process.wait(TIMEOUT) == 0
+
+
+def test_a_leader_that_is_held_is_let_go_of_at_the_end(arms: Arms) -> None:
+    with teleop('port:=/dev/f', 'start:=leader_to_follower') as process:
+        arms.until_state('leading')  # and there it stays: this leader does not move
+        arms.leader_fault = 'elbow_flex reports overload'
+        arms.until(lambda: 'the leader is in fault: elbow_flex' in arms.said['reason'])
+        arms.leader_fault = ''
+        arms.until_state('leading')
+        assert arms.torque == [(ARM_TORQUE.name, True), (LEADER_TORQUE.name, True)]
+        process.send_signal(signal.SIGINT)
+        arms.until(lambda: process.poll() is not None)
+        assert process.returncode == 0
+        assert arms.torque[-1] == (LEADER_TORQUE.name, False)
+
+
+def test_a_torque_that_is_not_served_is_named_and_switched_when_it_is() -> None:
+    with closing(Arms(missing=LEADER_TORQUE.name)) as arms, teleop():  # of any port
+        arms.other = False
+        reason = 'leader/arm/torque is not served: start the driver of the leader'
+        arms.until(lambda: arms.said.get('reason') == reason)
+        arms.serve(LEADER_TORQUE)
+        arms.until_state('following')
+
+
+def test_a_torque_service_that_does_not_answer_is_named_and_asked_again() -> None:
+    with closing(Arms(deaf=ARM_TORQUE.name)) as arms, teleop('port:=/dev/f'):
+        arms.until(lambda: 'arm/torque has not answered for 5 s' in arms.said.get('reason', ''))
+        arms.listen()
+        arms.until_state('following')
+        assert arms.torque.count((ARM_TORQUE.name, True)) >= 2
 
 
 def test_a_wrong_start_is_one_line_and_exit_code_1() -> None:
