@@ -3,6 +3,9 @@
 import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from so101_description.joints import GRIPPER, JOINTS
 from so101_driver.arm import Arm, State
 from so101_driver.control_loop import ControlLoop
@@ -61,6 +64,8 @@ class Health:
                     for joint, powered in zip(JOINTS, arm.powered, strict=True)
                     if arm.torque and not powered
                 ),
+                'lower_rad': _row(arm.limits.lower),
+                'upper_rad': _row(arm.limits.upper),
                 'gripper_on_object': arm.gripper.on_object,
                 'trajectories_received': arm.received,
                 'trajectories_rejected': arm.rejected,
@@ -147,6 +152,10 @@ class Health:
         if requests <= before:  # none, or a new connection
             return 0.0
         return 1000.0 * (failures - failed_before) / (requests - before)
+
+
+def _row(values: NDArray[np.float64]) -> str:
+    return ' '.join(f'{value:.6f}' for value in values.tolist())
 
 
 def _warnings(index: int, values: dict[str, str | float]) -> list[str]:

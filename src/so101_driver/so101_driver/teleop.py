@@ -150,6 +150,8 @@ class Teleop:
         self._unanswered = ''  # why the first of them is not done
         self._ramp: Ramp | None = None
         self._path = Path()
+        nowhere = np.full(len(JOINTS), np.inf)
+        self._bounds: tuple[Pose, Pose] = (-nowhere, nowhere)
         self._sent: Pose | None = None  # where the follower was sent last, since the interruption
 
     def enable(self, on: bool) -> None:
@@ -207,9 +209,12 @@ class Teleop:
             worst = int(apart.argmax())
             self._interrupt(
                 f'{JOINTS[worst]} of the follower is {np.rad2deg(apart[worst]):.0f} degrees from '
-                'where it was sent: move the leader more slowly and inside its limits, and see '
-                'to its driver'
+                'where it was sent: move the leader more slowly, and see to its driver'
             )
+
+    def bound(self, lower: Pose, upper: Pose) -> None:
+        """Take the follower's limits: a joint of the leader beyond is followed up to there."""
+        self._bounds = (lower, upper)
 
     def report(self, arm: Arm, state: str, reason: str) -> None:
         """An arm's driver says its State, and the reason of a fault."""
@@ -265,7 +270,7 @@ class Teleop:
             leader = self._ramp.step(leader, seconds)
             if self._ramp.over:
                 self._ramp, self.state = None, State.FOLLOWING
-        self._sent = self._path.ahead(self._led, leader)
+        self._sent = np.clip(self._path.ahead(self._led, leader), *self._bounds)
         return Command(Arm.FOLLOWER, self._sent)
 
     def _lead_first(self, leader: Pose, goal: Pose, seconds: float) -> Command:

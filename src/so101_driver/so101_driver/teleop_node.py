@@ -154,6 +154,16 @@ class TeleopNode(Node):
             arm, port = _ARMS.get(status.name), said.get('port')
             if arm is Arm.LEADER or (arm and port == (self._settings.port or port)):
                 self._teleop.report(arm, said.get('state', ''), said.get('reason', ''))
+                if arm is Arm.FOLLOWER and 'lower_rad' in said:
+                    self._bound(said['lower_rad'], said.get('upper_rad', ''))
+
+    def _bound(self, lower: str, upper: str) -> None:
+        try:
+            rows = [pose(JOINTS, map(float, text.split())) for text in (lower, upper)]
+        except (ValueError, UserError) as error:
+            self._refuse(f'{DIAGNOSTICS.name} refused: limits of the follower: {error}')
+        else:
+            self._teleop.bound(*rows)
 
     def _enable(self, request: SetBool.Request) -> tuple[bool, str]:
         self._teleop.enable(request.data)

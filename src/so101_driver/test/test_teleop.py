@@ -314,6 +314,19 @@ def test_a_follower_that_stood_still_meanwhile_does_not_leap(
     assert following.steps_of_the_follower().max() <= 0.01 + RAMP_STEP  # the hand comes to rest
 
 
+def test_a_leader_beyond_the_followers_limits_holds_that_joint_there_and_no_other(
+    following: Bench,
+) -> None:
+    following.teleop.bound(np.full(6, -0.5), np.full(6, 0.5))
+    for angle in np.arange(0.3, 1.5, 0.005):
+        following.leader = np.array([0.2 + angle / 10, *[0.3] * 4, angle])
+        following.step()
+    assert following.teleop.state is State.FOLLOWING
+    assert following.teleop.interruptions == 0
+    assert following.follower[5] == 0.5
+    assert following.follower[0] == pytest.approx(0.35, abs=0.002)
+
+
 def test_no_torque_is_switched_before_both_arms_are_there(bench: Bench) -> None:
     leader, bench.leader = bench.leader, None
     bench.teleop.enable(True)
