@@ -159,7 +159,7 @@ class TeleopNode(Node):
 
     def _bound(self, lower: str, upper: str) -> None:
         try:
-            rows = [pose(JOINTS, map(float, text.split())) for text in (lower, upper)]
+            rows = [pose(JOINTS, [float(v) for v in text.split()]) for text in (lower, upper)]
         except (ValueError, UserError) as error:
             self._refuse(f'{DIAGNOSTICS.name} refused: limits of the follower: {error}')
         else:

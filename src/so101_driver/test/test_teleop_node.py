@@ -49,6 +49,7 @@ class Arms:
         self.stuck = False  # it does not go where it is sent
         self.fault = ''
         self.leader_fault = ''
+        self.limits = ('-2.0', '2.0')  # of the follower
         self.other = True  # another arm's health is not the follower's
         self.torque: list[tuple[str, bool]] = []
         self.sent: list[Any] = []
@@ -114,6 +115,7 @@ class Arms:
     def _report(self) -> None:
         values = {'port': '/dev/f', 'state': 'fault' if self.fault else 'holding'}
         values['reason'] = self.fault
+        values['lower_rad'], values['upper_rad'] = (' '.join([text] * 6) for text in self.limits)
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
         other = [KeyValue(key='port', value='/dev/x'), KeyValue(key='state', value='fault')]
         leader = [
@@ -209,6 +211,10 @@ def test_it_switches_the_torques_follows_and_stops_for_each_reason(
     arms.until(lambda: 'degrees from where it was sent' in arms.said['last_interruption'])
     arms.stuck = False
     arms.until_state('following')
+
+    arms.limits = ('-0.4', '0.4')
+    arms.until(lambda: arms.follower == pytest.approx([0.4] * 6))
+    assert arms.said['state'] == 'following'
 
     assert arms.call(TELEOP_ENABLE, SetBool.Request(data=False)).message == 'teleop is off'
     arms.until_state('off')
