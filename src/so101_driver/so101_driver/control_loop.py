@@ -28,6 +28,9 @@ from so101_node.samples import Samples
 # servo whose supply dipped answers as before, but without torque.
 COMMANDS_EVERY = 10
 
+# Seconds from one guard process to the next, if they end by themselves.
+_GUARD_SECONDS = 5.0
+
 # Seconds between two attempts to find servos that were lost.
 _RETRY = 0.5
 
@@ -79,6 +82,7 @@ class ControlLoop:
         self._servos: Servos | None = None
         self._guard: Guard | None = None
         self.bus: Bus | None = None
+        self._guarded = 0.0  # time.monotonic() when the guard was started
         self._powered = False  # torque was switched on, and not confirmed off since
         self._answered = 0  # time.monotonic_ns() of the last answer
 
@@ -301,13 +305,19 @@ class ControlLoop:
 
     def _set_guard(self) -> None:
         """Have a guard that watches over this port."""
-        if self._guard is not None:
-            if self._guard.watching and self._guard.port == self.path:
-                return
-            self._guard.dismiss()
+        guard = self._guard
+        if guard is not None and guard.watching and guard.port == self.path:
+            self.unguarded = ''
+            return
+        if guard is not None and not guard.watching:
+            self.unguarded = 'the guard process against kill -9 ended; see what ended it'
+        if self.unguarded and time.monotonic() - self._guarded < _GUARD_SECONDS:
+            return
+        if guard is not None:
+            guard.dismiss()
+        self._guarded = time.monotonic()
         try:
             self._guard = Guard(self.path, self._arm.calibration.ids)
-            self.unguarded = ''
         except OSError as error:
             self._guard = None
             self.unguarded = f'no guard process against kill -9: {error.strerror}'

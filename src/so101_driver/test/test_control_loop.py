@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from so101_description.joints import JOINTS
+from so101_driver import control_loop
 from so101_driver.arm import Arm, Bounds, State
 from so101_driver.calibration import Calibration
 from so101_driver.control_loop import COMMANDS_EVERY, ControlLoop
@@ -406,3 +407,16 @@ def test_cycles_missed_are_skipped(driver: Driver, servo_bus: FakeBus) -> None:
     wait(lambda: len(driver.answers) > cycles + 10)
     gaps = np.diff(driver.answers[cycles + 1 : cycles + 10]) * 1e-9
     assert np.median(gaps) > 0.004
+
+
+def test_a_guard_that_somebody_ended_is_replaced_but_not_in_a_burst(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    first = driver.loop._guard
+    assert first is not None
+    first._process.kill()
+    wait(lambda: 'guard process' in driver.loop.unguarded)
+    assert driver.loop._guard is first
+    monkeypatch.setattr(control_loop, '_GUARD_SECONDS', 0.0)
+    wait(lambda: driver.loop._guard is not first and not driver.loop.unguarded)
