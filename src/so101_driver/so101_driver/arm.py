@@ -118,8 +118,12 @@ class Arm:
             return State.DISCONNECTED
         if self.motion is None:
             return State.IDLE
-        moving = bool(self._schedule) or bool(self.motion.velocity.any())
-        return State.ACTIVE if moving else State.HOLDING
+        return State.ACTIVE if self._schedule or self.moving else State.HOLDING
+
+    @property
+    def moving(self) -> bool:
+        """The reference moves; in a fault it slows down."""
+        return self.motion is not None and bool(self.motion.velocity.any())
 
     @property
     def torque(self) -> bool:
@@ -279,7 +283,7 @@ class Arm:
                 'and switch arm/torque on again'
             )
         if self.motion is not None and self.states is not None:
-            if self.motion.velocity.any():
+            if self.moving:
                 raise UserError('the arm is still slowing down: do it again')
             self._rest(self.states)
         self.fault = ''

@@ -108,8 +108,8 @@ class DriverNode(Node):
             self, Health(self._arm, self._loop, settings.rate, path).statuses
         )
         self._logged = (State.DISCONNECTED, '')
-        self._ramped: Future = Future()
-        self.create_timer(0.1, self._log_state)
+        self._tick: Future = Future()  # done at the next look
+        self.create_timer(0.1, self._look)
         self._thread = futures.ThreadPoolExecutor(1, 'bus')
         self._running: futures.Future[None] | None = None
 
@@ -159,8 +159,7 @@ class DriverNode(Node):
         text = self._loop.switch_torque(request.data)
         # Other services are served meanwhile, arm/stop above all.
         while self._arm.ramping:
-            self._ramped = Future()
-            await self._ramped
+            await self._tick
         self._loop.check_torque(request.data)
         return True, text
 
@@ -168,13 +167,15 @@ class DriverNode(Node):
         self._loop.command(Arm.stop)
         return True, 'stopped until arm/clear_fault'
 
-    def _clear_fault(self, _: Trigger.Request) -> tuple[bool, str]:
+    async def _clear_fault(self, _: Trigger.Request) -> tuple[bool, str]:
+        while self._arm.fault and self._arm.moving:  # it slows down
+            await self._tick
         self._loop.command(Arm.clear_fault)
         return True, f'the arm is {self._arm.state}'
 
-    def _log_state(self) -> None:
-        if not self._ramped.done():
-            self._ramped.set_result(None)
+    def _look(self) -> None:
+        tick, self._tick = self._tick, Future()
+        tick.set_result(None)
         state = self._arm.state
         # Whether an arm with torque moves at this instant is for /diagnostics, not for the log.
         current = (State.HOLDING if state is State.ACTIVE else state, self._arm.fault)
