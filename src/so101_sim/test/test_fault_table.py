@@ -1,5 +1,6 @@
 """The driver meets each fault as the table demands, and the table in docs/ has them all."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory, calibration_path: Path) -> I
 
 @pytest.mark.parametrize('row', ROWS, ids=str)
 def test_the_driver_meets_a_fault_as_the_table_demands(stand: Stand, row: Row) -> None:
-    assert stand.trial(row).misses == []
+    misses = stand.trial(row).misses
+    if misses:
+        # Physics, wire and driver run in real time: a computer that stands still for a moment
+        # spoils a trial. It is said, and what the driver does wrong it does again.
+        warnings.warn(f'{row}: {misses}; tried again', stacklevel=1)
+        misses = stand.trial(row).misses
+    assert misses == []
 
 
 def test_every_fault_has_a_row() -> None:
