@@ -613,6 +613,7 @@ def unasked(samples: list[Sample], struck: int, asked: Asked) -> float | None:
     anywhere on it. What it was off it before the fault is left out. None when no joint had torque
     after the fault.
     """
+    samples = samples.copy()  # the physics go on, and append to it
     times = np.array([sample.time for sample in samples])
     angles = np.array([sample.angles for sample in samples])
     torque = np.array([sample.torque for sample in samples])
