@@ -16,6 +16,7 @@ from so101_driver.gripper import Gripper
 from so101_driver.limits import Limits, Motion
 from so101_driver.monitor import OWN_TORQUE, Monitor, Reading, Trouble
 from so101_driver.servo_fault import Reaction, reported
+from so101_driver.servo_state import Command as ServoCommand
 from so101_driver.servo_state import ServoStates
 from so101_driver.torque_ramp import TorqueRamp
 from so101_driver.trajectory import Schedule, Trajectory, Unsound
@@ -74,8 +75,8 @@ class Arm:
 
     `motion` is what the servos were last told, before it is rounded to ticks, and None while
     torque is off; `powered` are the joints that have torque; `states` the last measurement, of
-    which `position` and `speed` are in radians. In a
-    fault with torque on the reference slows down to a stop and stays: the servos hold the arm.
+    which `position` and `speed` are in radians. In a fault with torque on the reference slows down
+    to a stop and stays: the servos hold the arm.
     """
 
     def __init__(self, calibration: Calibration, bounds: Bounds) -> None:
@@ -161,7 +162,7 @@ class Arm:
         if not any(self.powered):
             self.torque_off()
             return
-        self._take_up(_JOINTS, states)
+        self._place(_JOINTS, _goals(states.commands))
         self._rest(states)
 
     def disconnect(self, reason: str) -> None:
@@ -183,8 +184,10 @@ class Arm:
             self._react(troubles, reading.states)
             self._settle(reading.states)
         absent = self._monitor.absent(now)
-        if self.motion is not None:
-            self._take_up([joint for joint in self._absent if joint not in absent], reading.states)
+        if self.motion is not None and reading.states.commands is not None:
+            # What they held while they heard nothing: they must not leap.
+            heard = [joint for joint in self._absent if joint not in absent]
+            self._place(heard, _goals(reading.states.commands))
         self._absent = absent
         self._pause(now, bool(absent))
         if reading.states.commands is not None:
@@ -408,7 +411,7 @@ class Arm:
                 self.powered[trouble.joint] = False
                 self._release.add(trouble.joint)
             elif trouble.reaction is Reaction.YIELD:
-                self._place(trouble.joint, states)
+                self._place([trouble.joint], states.position)
         if fresh:
             told = _told((trouble.joint, trouble.text) for trouble in fresh)
             self.fail(f'{told}, then arm/clear_fault')
@@ -422,9 +425,8 @@ class Arm:
         if self.motion is None:
             return
         gave_way = np.abs(self._middles(states.position) - self.motion.position) > DISPLACED
-        for joint, status in enumerate(states.status):
-            if status and gave_way[joint]:
-                self._place(joint, states)
+        joints = [joint for joint in _JOINTS if states.status[joint] and gave_way[joint]]
+        self._place(joints, states.position)
 
     def _middles(self, positions: Sequence[int]) -> Array:
         """Return the angles of positions in ticks, in the middle of each tick.
@@ -446,23 +448,20 @@ class Arm:
         displaced[GRIPPER] = False
         self.motion = Motion(np.where(displaced, positions, self.motion.position), _STILL)
 
-    def _take_up(self, joints: Sequence[int], states: ServoStates) -> None:
-        """Take for reference what servos held while they heard nothing: they must not leap."""
+    def _place(self, joints: Sequence[int], ticks: Sequence[int]) -> None:
+        """Let joints stand at these positions, of all six, as far as the reference goes."""
         assert self.motion is not None
-        if not joints or states.commands is None:
+        if not joints:
             return
-        held = self._middles([command.goal for command in states.commands])
-        position, velocity = self.motion.position.copy(), self.motion.velocity.copy()
-        for joint in joints:
-            position[joint], velocity[joint] = held[joint], 0.0
-        self.motion = Motion(position, velocity)
+        placed = np.isin(_JOINTS, joints)
+        self.motion = Motion(
+            np.where(placed, self._middles(ticks), self.motion.position),
+            np.where(placed, 0.0, self.motion.velocity),
+        )
 
-    def _place(self, joint: int, states: ServoStates) -> None:
-        """Take a joint's position as its reference."""
-        assert self.motion is not None
-        position, velocity = self.motion.position.copy(), self.motion.velocity.copy()
-        position[joint], velocity[joint] = self._middles(states.position)[joint], 0.0
-        self.motion = Motion(position, velocity)
+
+def _goals(commands: Iterable[ServoCommand]) -> list[int]:
+    return [command.goal for command in commands]
 
 
 def _told(troubles: Iterable[tuple[int, str]]) -> str:

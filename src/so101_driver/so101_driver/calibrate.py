@@ -156,7 +156,7 @@ class CalibrationSession:
             self.state = 'Nothing was written. Torque is off: the arm is limp.'
 
     def _release(self) -> None:
-        eprom.release(self._bus, dict(zip(self._ids, JOINTS, strict=True)))
+        eprom.make_limp(self._bus, dict(zip(self._ids, JOINTS, strict=True)))
 
     def _record(self) -> list[JointCalibration]:
         self._terminal.ask(

@@ -13,11 +13,7 @@ from so101_driver.bus import Bus, BusError, PortGone
 from so101_driver.calibration import Radians, Role
 from so101_driver.guard import Guard
 from so101_driver.monitor import SILENCE
-from so101_driver.registers import (
-    FIRMWARE_MAJOR,
-    MAX_TORQUE,
-    OVERLOAD_TORQUE,
-)
+from so101_driver.registers import FIRMWARE_MAJOR, FIRMWARE_MINOR, MAX_TORQUE, OVERLOAD_TORQUE
 from so101_driver.serial_port import SerialPort
 from so101_driver.servos import Servos
 from so101_driver.torque_ramp import TorqueRamp
@@ -35,7 +31,7 @@ _GUARD_SECONDS = 5.0
 _RETRY = 0.5
 
 # Before this the servos answer sync reads with corrupt data.
-_SYNC_READ_FIRMWARE = bytes((3, 10))
+_SYNC_READ_FIRMWARE = (3, 10)
 
 
 class ControlLoop:
@@ -285,9 +281,9 @@ class ControlLoop:
         Raises UserError with the differences, unless told to write them.
         """
         calibration = self._arm.calibration
-        firmwares = [bus.read(servo, FIRMWARE_MAJOR.address, 2) for servo in calibration.ids]
-        bus.sync_reads = min(firmwares) >= _SYNC_READ_FIRMWARE
         stored = eprom.read(bus, calibration.ids)
+        firmwares = [(values[FIRMWARE_MAJOR], values[FIRMWARE_MINOR]) for values in stored]
+        bus.sync_reads = min(firmwares) >= _SYNC_READ_FIRMWARE
         differences = eprom.differences(calibration, stored, self._role)
         if differences and self._write_eprom and not self.reconnects:
             eprom.write(bus, differences)

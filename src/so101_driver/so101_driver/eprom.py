@@ -12,6 +12,8 @@ from so101_driver.bus import Bus, BusError, PortGone
 from so101_driver.calibration import Calibration, JointCalibration, Role
 from so101_driver.registers import (
     D_GAIN,
+    FIRMWARE_MAJOR,
+    FIRMWARE_MINOR,
     HOMING_OFFSET,
     I_GAIN,
     ID,
@@ -27,12 +29,12 @@ from so101_driver.registers import (
     PHASE,
     PROTECTION_CURRENT,
     RETURN_DELAY,
-    TORQUE_ENABLE,
     Register,
 )
+from so101_driver.release import release
 from so101_node.error import UserError
 
-# One servo's registers, those that are compared.
+# One servo's registers: its firmware, and those that are compared.
 Values = dict[Register, int]
 
 _SIZE = 40  # bytes, from address 0
@@ -65,7 +67,7 @@ _NAMES = {
 # without one. The gripper's keep it from burning while it holds something.
 _SETTINGS: Values = {RETURN_DELAY: 0}
 _FOLLOWER_SETTINGS: Values = {P_GAIN: 16, I_GAIN: 0, D_GAIN: 32}
-_GRIPPER_SETTINGS: Values = {MAX_TORQUE: 500, PROTECTION_CURRENT: 250, OVERLOAD_TORQUE: 25}
+GRIPPER_SETTINGS: Values = {MAX_TORQUE: 500, PROTECTION_CURRENT: 250, OVERLOAD_TORQUE: 25}
 
 
 class Grade(Enum):
@@ -115,7 +117,10 @@ def read(bus: Bus, ids: Iterable[int]) -> list[Values]:
 
 def _read(bus: Bus, servo: int) -> Values:
     table = insist(lambda: bus.read(servo, 0, _SIZE))
-    return {register: register.decode(table[register.address :]) for register in _NAMES}
+    return {
+        register: register.decode(table[register.address :])
+        for register in (FIRMWARE_MAJOR, FIRMWARE_MINOR, *_NAMES)
+    }
 
 
 def differences(
@@ -153,7 +158,7 @@ def _settings(joint: str, values: Values, role: Role) -> Values:
     if role == 'follower':
         wanted |= _FOLLOWER_SETTINGS
         if joint == JOINTS[GRIPPER]:
-            wanted |= _GRIPPER_SETTINGS
+            wanted |= GRIPPER_SETTINGS
     return wanted
 
 
@@ -170,7 +175,7 @@ def write(bus: Bus, wanted: Sequence[Difference]) -> None:
         )
     servos = {item.servo: item.joint for item in wanted}
     try:
-        release(bus, servos)
+        make_limp(bus, servos)
         for servo in servos:
             _write_one(bus, servo, [item for item in wanted if item.servo == servo])
         stored = dict(zip(servos, read(bus, servos), strict=True))
@@ -189,20 +194,12 @@ def write(bus: Bus, wanted: Sequence[Difference]) -> None:
         raise UserError(f'the servos did not take what was written: {"; ".join(failed)}')
 
 
-def release(bus: Bus, servos: dict[int, str]) -> None:
+def make_limp(bus: Bus, servos: dict[int, str]) -> None:
     """Switch torque off on servos (id: joint), past errors.
 
     Raises UserError with those that still have torque, or do not say.
     """
-    held = []
-    for servo, joint in servos.items():
-        put(bus, servo, TORQUE_ENABLE, 0)
-        try:
-            torque = get(bus, servo, TORQUE_ENABLE)
-        except BusError:
-            torque = 1
-        if torque:
-            held.append(f'{joint} (id {servo})')
+    held = [f'{servos[servo]} (id {servo})' for servo in release(bus, servos)]
     if held:
         raise UserError(
             f'torque did not go off on {", ".join(held)}: hold the arm and switch its power '

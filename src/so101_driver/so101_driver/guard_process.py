@@ -5,9 +5,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from so101_driver.bus import Bus, BusError
+from so101_driver.bus import Bus
 from so101_driver.guard import GOODBYE
-from so101_driver.registers import TORQUE_ENABLE
+from so101_driver.release import release
 from so101_driver.serial_port import SerialPort
 from so101_node.error import UserError
 
@@ -22,13 +22,13 @@ def main() -> None:
     port, servos = sys.argv[1], [int(text) for text in sys.argv[2:]]
     if sys.stdin.buffer.read() == GOODBYE:
         return
-    left = release(port, servos, time.monotonic() + _PATIENCE)
+    left = let_go(port, servos, time.monotonic() + _PATIENCE)
     if left:
         sys.exit(f'guard: the driver was killed, and torque may still be on: {left}')
     print('guard: the driver was killed; torque is off on every servo', file=sys.stderr)
 
 
-def release(port: str, servos: Sequence[int], deadline: float) -> str:
+def let_go(port: str, servos: Sequence[int], deadline: float) -> str:
     """Switch torque off on every servo; return '' or what hindered it until `deadline`.
 
     A port that another program has opened meanwhile is left alone: a driver that starts makes the
@@ -47,24 +47,9 @@ def _attempt(port: str, servos: Sequence[int]) -> str:
     except UserError as error:
         return str(error)
     try:
-        bus = Bus(opened)
-        bus.sync_write(TORQUE_ENABLE.address, dict.fromkeys(servos, b'\0'))  # all at once first
-        return ', '.join(f'servo {servo}' for servo in servos if not _is_limp(bus, servo))
-    except BusError as error:
-        return str(error)
+        return ', '.join(f'servo {servo}' for servo in release(Bus(opened), servos))
     finally:
         opened.close()
-
-
-def _is_limp(bus: Bus, servo: int) -> bool:
-    try:
-        bus.write(servo, TORQUE_ENABLE.address, b'\0')
-    except BusError:
-        pass  # an overloaded or distant servo may have heard it all the same: read it back
-    try:
-        return bus.read(servo, TORQUE_ENABLE.address, TORQUE_ENABLE.size) == b'\0'
-    except BusError:
-        return False
 
 
 if __name__ == '__main__':

@@ -21,10 +21,9 @@ from so101_driver.registers import (
     TORQUE_ENABLE,
     TORQUE_LIMIT,
 )
+from so101_driver.release import release
 from so101_driver.servo_state import ServoStates
 from so101_node.error import UserError
-
-_ATTEMPTS = 3  # to switch a servo's torque off
 
 _ALL = tuple(range(len(JOINTS)))
 
@@ -125,32 +124,11 @@ class Servos:
 
     def torque_off(self, joints: Sequence[int] = _ALL) -> list[str]:
         """Switch each servo's torque off, past every error; return those that did not confirm."""
-        try:
-            # One packet for all: nobody waits for the answers of those before.
-            ids = [self._ids[joint] for joint in joints]
-            self._bus.sync_write(TORQUE_ENABLE.address, dict.fromkeys(ids, b'\0'))
-        except BusError:
-            pass  # each is told again below
-        return [self.name(joint) for joint in joints if not self._release(joint)]
+        held = release(self._bus, [self._ids[joint] for joint in joints])
+        return [self.name(self._ids.index(servo)) for servo in held]
 
     def name(self, joint: int) -> str:
         return f'{JOINTS[joint]} (id {self._ids[joint]})'
-
-    def _release(self, joint: int) -> bool:
-        servo = self._ids[joint]
-        for _ in range(_ATTEMPTS):
-            try:
-                self._bus.write(servo, TORQUE_ENABLE.address, b'\0')
-            except PortGone:
-                return False
-            except BusError:
-                pass  # perhaps only the acknowledgement was lost
-            try:
-                if self._bus.read(servo, COMMAND_ADDRESS, COMMAND_SIZE)[0] == 0:
-                    return True
-            except BusError:
-                pass
-        return False
 
     def _answers(self, joint: int) -> bool:
         try:

@@ -183,7 +183,7 @@ class SetupSession:
             port = self._open(motor.baudrate)
             try:
                 bus = Bus(port)
-                eprom.release(bus, {motor.id: joint})
+                eprom.make_limp(bus, {motor.id: joint})
                 eprom.put(bus, motor.id, LOCK, 0)
                 servo = motor.id
                 if servo != wanted:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from so101_driver.guard import Guard
-from so101_driver.guard_process import release
+from so101_driver.guard_process import let_go
 from so101_driver.registers import STATUS, TORQUE_ENABLE
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def test_it_goes_on_past_an_overloaded_and_a_silent_servo(servo_bus: FakeBus) ->
     on(servo_bus)
     servo_bus.set(2, STATUS, 32)
     servo_bus.silent = {3}
-    left = release(servo_bus.path, list(servo_bus.tables), deadline=0.0)
+    left = let_go(servo_bus.path, list(servo_bus.tables), deadline=0.0)
     assert left == 'servo 3'
     assert servo_bus.torque() == [0, 0, 1, 0, 0, 0]
 
 
 def test_it_says_what_hinders_it() -> None:
-    assert 'does not exist' in release('/dev/no_such_port', [1], deadline=0.0)
+    assert 'does not exist' in let_go('/dev/no_such_port', [1], deadline=0.0)

@@ -9,15 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
 from so101_driver import registers as reg
 from so101_driver.calibration import Calibration, JointCalibration
+from so101_driver.eprom import GRIPPER_SETTINGS
 from so101_sim import fault
 from so101_sim.fault import Fault, Order, Place
 from so101_sim.servo import Servo
 from so101_sim.servo_bus import ServoBus
 
 _STEPS_PER_RADIAN = reg.STEPS_PER_TURN / (2 * np.pi)
-
-# As LeRobot sets the gripper's servo, so that it does not burn while it holds something.
-_OF_GRIPPER = {reg.MAX_TORQUE: 500, reg.PROTECTION_CURRENT: 250, reg.OVERLOAD_TORQUE: 25}
 
 # Steps from a servo to the unmounted one that has its id too.
 _TWIN_DISTANCE = 1000
@@ -46,7 +44,7 @@ class Arm:
         self._zeros[GRIPPER] -= sum(URDF_LIMITS['gripper']) / 2 * self._scale[GRIPPER]
         shafts = self._zeros + np.asarray(angles) * self._scale
         self._eproms = [
-            _eprom(joint) | (_OF_GRIPPER if name == 'gripper' else {})
+            _eprom(joint) | (GRIPPER_SETTINGS if name == 'gripper' else {})
             for name, joint in zip(JOINTS, calibration.joints, strict=True)
         ]
         self.servos = [
