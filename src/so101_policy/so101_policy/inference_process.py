@@ -3,8 +3,8 @@
 It speaks JSON messages over a socket that keeps their bounds, images come through Frames:
 
     <- {"checkpoint": path, "device": .., "threads": ..}   once
-    -> {"warm": seconds}                                    once, when it is ready
-    <- {"state": [6], "task": ".."}                         the images lie in Frames
+    -> {"warm": seconds, "guided": true}                    once, when it is ready
+    <- {"state": [6], "task": "..", "guidance": {..}}       the images lie in Frames
     -> {"actions": [[6], ...], "seconds": ..}               dataset units
     <- {"reset": true}
     -> {"error": ".."}                                      and the process ends
@@ -26,6 +26,7 @@ from so101_node.error import UserError
 from so101_node.lifetime import signal_with_parent
 from so101_policy import checkpoint
 from so101_policy.frames import Frames
+from so101_policy.schedule import Guidance
 
 # Of one message; a chunk of 1000 actions is 120 kB.
 MESSAGE_BYTES = 1 << 18
@@ -47,14 +48,21 @@ def main() -> None:
         policy = LoadedPolicy(
             checkpoint.read(Path(wanted['checkpoint'])), wanted['device'], wanted['threads']
         )
-        tell({'warm': time.perf_counter() - began})
+        tell({'warm': time.perf_counter() - began, 'guided': policy.guided})
         while request := channel.recv(MESSAGE_BYTES):
             asked = json.loads(request)
             if 'reset' in asked:
                 policy.reset()
                 continue
             began = time.perf_counter()
-            actions = policy.predict(frames.pixels, np.array(asked['state']), asked['task'])
+            guidance = asked.get('guidance')
+            actions = policy.predict(
+                frames.pixels,
+                np.array(asked['state']),
+                asked['task'],
+                guidance
+                and Guidance(np.array(guidance['prefix']), guidance['delay'], guidance['horizon']),
+            )
             tell({'actions': actions.tolist(), 'seconds': time.perf_counter() - began})
     except UserError as error:
         tell({'error': str(error)})

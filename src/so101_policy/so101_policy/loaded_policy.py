@@ -3,25 +3,38 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot.policies.rtc import reanchor_relative_rtc_prefix
+from lerobot.policies.rtc.configuration_rtc import RTCConfig
 from lerobot.policies.utils import prepare_observation_for_inference
+from lerobot.processor import (
+    NormalizerProcessorStep,
+    RelativeActionsProcessorStep,
+    TransitionKey,
+    create_transition,
+)
 from numpy.typing import NDArray
 
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
 from so101_policy.checkpoint import Checkpoint
 from so101_policy.features import STATE, image_feature
+from so101_policy.schedule import Guidance
 
 # The first inference allocates and compiles, the second still fills caches.
 WARM_UPS = 3
 
 
 class LoadedPolicy:
-    """The policy of one checkpoint with its pre- and postprocessor, on one device."""
+    """The policy of one checkpoint with its pre- and postprocessor, on one device.
+
+    `guided`: it can be tied to actions that are already decided, by LeRobot's real-time chunking.
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: str, threads: int) -> None:
         """Load and warm up. `device` is cpu, cuda or auto: cuda when there is one.
@@ -43,10 +56,15 @@ class LoadedPolicy:
                 f'{type(error).__name__}: {_first_lines(error)}'
             ) from error
         try:
-            for _ in range(WARM_UPS):
-                self.predict(
-                    np.zeros((len(CAMERAS), *IMAGE_SHAPE), np.uint8), np.zeros(6), 'warm up'
-                )
+            # The first chunk of an episode has nothing to be tied to, all others have.
+            for guidance in (None, Guidance(np.zeros((1, 6)), 0, 1) if self.guided else None):
+                for _ in range(WARM_UPS):
+                    self.predict(
+                        np.zeros((len(CAMERAS), *IMAGE_SHAPE), np.uint8),
+                        np.zeros(6),
+                        'warm up',
+                        guidance,
+                    )
         except NotImplementedError as error:
             raise UserError(
                 f'checkpoint {checkpoint.path}: policy type {checkpoint.type} predicts no action '
@@ -55,12 +73,17 @@ class LoadedPolicy:
         self.reset()
 
     def predict(
-        self, images: NDArray[np.uint8], state: NDArray[np.float64], task: str
+        self,
+        images: NDArray[np.uint8],
+        state: NDArray[np.float64],
+        task: str,
+        guidance: Guidance | None = None,
     ) -> NDArray[np.float64]:
         """Return the chunk of actions, shape (T, 6), in dataset units.
 
         `images` has shape (camera, height, width, 3), rgb8, cameras in the order of CAMERAS;
-        `state` has shape (6,), dataset units.
+        `state` has shape (6,), dataset units, and so has the prefix of `guidance`, which only a
+        guided policy takes.
         """
         observation = {image_feature(c): pixels for c, pixels in zip(CAMERAS, images, strict=True)}
         observation[STATE] = state.astype(np.float32)
@@ -68,7 +91,8 @@ class LoadedPolicy:
             batch = self._before(
                 prepare_observation_for_inference(observation, self._device, task=task)
             )
-            chunk = self._after(self._policy.predict_action_chunk(batch))
+            ties = {} if guidance is None else self._ties(guidance, state)
+            chunk = self._after(self._policy.predict_action_chunk(batch, **ties))
         return chunk[0].double().cpu().numpy()
 
     def reset(self) -> None:
@@ -76,6 +100,29 @@ class LoadedPolicy:
         self._policy.reset()
         self._before.reset()
         self._after.reset()
+
+    def _ties(self, guidance: Guidance, state: NDArray[np.float64]) -> dict[str, Any]:
+        """Return guidance as LeRobot takes it: the prefix as the model sees actions."""
+        prefix = torch.as_tensor(guidance.prefix, dtype=torch.float32)
+        if self._relative is not None and self._relative.enabled:
+            prefix = reanchor_relative_rtc_prefix(
+                prefix,
+                torch.as_tensor(state, dtype=torch.float32),
+                self._relative,
+                self._normalizer,
+                self._device,
+            )
+        elif self._normalizer is not None:
+            action = create_transition(action=prefix.to(self._device))
+            prefix = self._normalizer(action)[TransitionKey.ACTION]
+        return {
+            'prev_chunk_left_over': prefix.to(self._device),
+            'inference_delay': guidance.delay,
+            'execution_horizon': guidance.horizon,
+        }
+
+    def _step[T](self, kind: type[T]) -> T | None:
+        return next((step for step in self._before.steps if isinstance(step, kind)), None)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         options = [f'--device={self._device.type}']
@@ -95,6 +142,12 @@ class LoadedPolicy:
             pretrained_path=str(checkpoint.path),
             preprocessor_overrides={k: v for k, v in changes.items() if k in known},
         )
+        self._normalizer = self._step(NormalizerProcessorStep)
+        self._relative = self._step(RelativeActionsProcessorStep)
+        self.guided = self._policy.supports_rtc()
+        if self.guided:
+            self._policy.config.rtc_config = RTCConfig()
+            self._policy.init_rtc_processor()
 
 
 @contextlib.contextmanager

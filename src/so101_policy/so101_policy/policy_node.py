@@ -1,18 +1,20 @@
-"""The policy node: observations from topics, chunks from the inference process, trajectories."""
+"""The policy node: observations from topics, chunks from inference, trajectories to the arm."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from so101_description.joints import JOINTS
-from so101_description.units import dataset_to_radians
+from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_node import topics
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
@@ -22,32 +24,54 @@ from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import from_nanoseconds, to_nanoseconds
 from so101_policy import checkpoint
-from so101_policy.inference import Chunk, Inference, Warm
-from so101_policy.observation import Latest
-from so101_policy.schedule import Schedule, TimedActions, timed, upcoming
+from so101_policy.features import joint_state
+from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
+from so101_policy.observation import Latest, Observation
+from so101_policy.pilot import Pilot
+from so101_policy.plan import Array, Limits, Plan
+from so101_policy.preflight import Severity, check
+from so101_policy.schedule import Guidance, Mode, Schedule
 
 # Of a checkpoint that does not say: LeRobot's data sets of this arm are recorded at 30.
 _FPS = 30.0
 
-# Nanoseconds from disabling to the action that the arm holds: the driver refuses one that is past
-# when it arrives, so this is longer than a message takes on a busy machine.
-_HOLD_DELAY = 100_000_000
+_WATCH_PERIOD = 0.05  # seconds
 
 
 @dataclass(frozen=True)
 class Parameters:
     checkpoint: str = parameter('', 'Folder of a LeRobot checkpoint, or of a training run')
+    mode: str = parameter(
+        'rtc',
+        'rtc: real-time chunking; ensemble: the mean of overlapping chunks; '
+        'sync: whole chunks, standing still to infer',
+        choices=tuple(Mode),
+    )
     fps: float = parameter(
         0.0, 'Actions a second, as in training; 0: as the checkpoint says, or 30', low=0, high=200
     )
-    execution_horizon: int = parameter(25, 'Actions from one observation to the next', low=1)
+    interval: int = parameter(10, 'Actions from one observation to the next', low=1)
+    max_velocity: float = parameter(3.0, 'Limit of what is asked of a joint, rad/s', low=0.1)
+    max_acceleration: float = parameter(15.0, 'The same, rad/s^2', low=1.0)
+    max_jerk: float = parameter(400.0, 'The same, rad/s^3', low=10.0)
     device: str = parameter('auto', 'Where the model runs', choices=('auto', 'cpu', 'cuda'))
     threads: int = parameter(0, 'CPU threads of the model; 0: half of the cores', low=0)
     max_observation_age: float = parameter(
         0.5, 'Seconds: an older image or joint state is not used', low=0.01
     )
+    max_camera_skew: float = parameter(
+        0.05, 'Seconds between the images of one observation', low=0.001
+    )
+    inference_timeout: float = parameter(
+        10.0, 'Seconds after which an inference is given up and begun anew', low=0.1
+    )
     camera_timeout: float = parameter(
         10.0, 'Seconds that policy/enable waits, once the policy is warm, for all inputs', low=0
+    )
+    on_mismatch: str = parameter(
+        'refuse',
+        'What policy/enable does when checkpoint, pose, images or task do not fit',
+        choices=('refuse', 'warn'),
     )
 
 
@@ -59,30 +83,40 @@ class PolicyNode(Node):
         self._latest = Latest(
             {camera: of.image.name for camera, of in topics.CAMERAS.items()},
             self._settings.max_observation_age,
+            self._settings.max_camera_skew,
         )
         self._fps = self._settings.fps or self._checkpoint.fps or _FPS
-        self._schedule = Schedule(self._fps, self._settings.execution_horizon)
+        limits = Limits(
+            self._settings.max_velocity, self._settings.max_acceleration, self._settings.max_jerk
+        )
+        self._pilot = Pilot(
+            Schedule(self._fps, Mode(self._settings.mode), limits, self._settings.interval),
+            self._fps,
+            self._settings.inference_timeout,
+        )
         self._task = ''
         self._serving = False
-        self._enabled = False
         self._inference: Inference | None = None
-        self._published: TimedActions | None = None  # the trajectory that is being executed
-        self._observed: int | None = None  # capture time of the observation being inferred
+        self._warm: Warm | None = None  # None: it loads
+        self._restarts = 0
+        self._doubts: list[str] = []  # of the preflight check, since it was enabled
+        self._reference: JointState | None = None  # the latest, while the policy is disabled
 
         # Reported on /diagnostics. Times are seconds.
         self._receptions = {source: Reception() for source in [*topics.CAMERAS, 'joint_states']}
         self._inference_time = Samples()
+        self._observation_age = Samples()  # when its inference starts
         self._observation_to_command = Samples()
-        self._chunks = 0  # published
-        self._late_chunks = 0  # of those, without an action still in the future
-        self._broken_chunks = 0  # not published: an action is not finite
 
         self._action_chunk = self.publisher(topics.ACTION_CHUNK)
         self._trajectory = self.publisher(topics.JOINT_TRAJECTORY)
         for camera, of in topics.CAMERAS.items():
             self.subscribe(of.image, partial(self._take_image, camera))
         self.subscribe(topics.JOINT_STATES, self._take_joints)
+        self._reference_subscription: Subscription | None = None
+        self._listen_to_reference()
         self.subscribe(topics.TASK, self._take_task)
+        self.create_timer(_WATCH_PERIOD, self._watch)
         Diagnostics(self, self._statuses)
 
     def open(self) -> None:
@@ -102,16 +136,23 @@ class PolicyNode(Node):
         self._receptions[camera].add(info)
         self._latest.add_image(camera, to_nanoseconds(message.header.stamp), message)
         captured = self._latest.captured()
-        if captured is not None and self._schedule.is_due(captured):
+        if captured is not None and self._warm is not None and self._pilot.is_due(captured):
             self._infer()
 
     def _take_joints(self, message: JointState, info: Any) -> None:
         self._receptions['joint_states'].add(info)
-        measured = to_nanoseconds(message.header.stamp)
-        self._latest.add_joints(measured, message.name, message.position)
+        self._latest.add_joints(to_nanoseconds(message.header.stamp), message)
+
+    def _take_reference(self, message: JointState) -> None:
+        self._reference = message
 
     def _take_task(self, message: String) -> None:
-        self._task = message.data
+        if message.data.strip():
+            self._task = message.data
+        else:
+            self.get_logger().warning(
+                f'an empty task on {topics.TASK.name}; it stays {self._task!r}'
+            )
 
     # What goes out.
 
@@ -122,46 +163,92 @@ class PolicyNode(Node):
         try:
             observation = self._latest.observation(self._now())
         except UserError:
-            return  # diagnostics say so; the next image asks again
-        self._inference.ask(observation, self._task)
-        self._schedule.observed(observation.captured)
-        self._observed = observation.captured
+            return  # the watch says so; the next image asks again
+        now = self._now()
+        self._observation_age.add((now - observation.captured) * 1e-9)
+        guidance = self._pilot.ask(observation.captured, now)
+        if guidance is not None and self._warm is not None and self._warm.guided:
+            prefix = radians_to_dataset(guidance.prefix)
+            guidance = Guidance(prefix, guidance.delay, guidance.horizon)
+        else:
+            guidance = None
+        self._inference.ask(observation, self._task, guidance)
 
     def _answered(self) -> None:
         assert self._inference is not None
         try:
             while answer := self._inference.poll():
                 if isinstance(answer, Warm):
-                    self._serve_when_ready()
+                    self._begin(answer)
                 else:
-                    self._publish(answer)
+                    self._follow(answer)
+        except InferenceEnded as error:
+            if self._warm is None:
+                self.end(error)  # it cannot even begin
+                return
+            self._restart(str(error))
         except UserError as error:
             self.end(error)
 
-    def _publish(self, chunk: Chunk) -> None:
-        observed, self._observed = self._observed, None
+    def _follow(self, chunk: Chunk) -> None:
         self._inference_time.add(chunk.seconds)
+        observed = self._pilot.observed
         if observed is None:
-            return  # disabled or reset since it was asked for
-        if not np.isfinite(chunk.actions).all():
-            self._broken_chunks += 1
-            return
-        predicted = timed(dataset_to_radians(chunk.actions), observed, self._fps)
-        now = self._now()
-        ahead = upcoming(predicted, now)
-        if ahead.times:
-            self._trajectory.publish(_message(ahead))
-            self._published = ahead
+            return  # disabled, reset or held since it was asked for
+        actions = dataset_to_radians(chunk.actions)
+        held = self._pilot.held
+        plan = self._pilot.answer(actions, self._now())
+        self._publish(plan)
+        if plan is not None and not self._pilot.held:
             self._observation_to_command.add((self._now() - observed) * 1e-9)
-        else:
-            self._late_chunks += 1
-        self._action_chunk.publish(_message(predicted))
-        self._chunks += 1
+        if np.isfinite(actions).all():
+            self._action_chunk.publish(_predicted(actions, observed, self._fps))
+        self._tell(held)
+
+    def _watch(self) -> None:
+        if not self._pilot.enabled:
+            return
+        now = self._now()
+        held = self._pilot.held
+        if self._pilot.silent(now):
+            self._restart(f'no chunk for {self._settings.inference_timeout:g} s')
+        pose = self._latest.pose()
+        inputs = self._latest.complaint(now) or ''
+        self._publish(self._pilot.watch(now, inputs, None if inputs else pose))
+        self._tell(held)
+
+    def _restart(self, reason: str) -> None:
+        """Hold, and start the inference anew: the arm goes on when it is warm again."""
+        assert self._inference is not None
+        self._restarts += 1
+        self._publish(self._pilot.hold(f'{reason}; it is started again', self._now()))
+        self.get_logger().warning(f'{reason}; the arm holds until the inference is back')
+        self._warm = None
+        self._inference.restart()
+
+    def _publish(self, plan: Plan | None) -> None:
+        if plan is not None:
+            self._trajectory.publish(_message(plan))
+
+    def _tell(self, held_before: str) -> None:
+        held = self._pilot.held
+        if held and held != held_before:
+            self.get_logger().warning(f'the arm holds: {held}')
+        elif held_before and not held:
+            self.get_logger().info('the arm goes on')
 
     # Services.
 
-    def _serve_when_ready(self) -> None:
+    def _begin(self, warm: Warm) -> None:
         """Serve once every input has arrived or had its time; enable then names what lacks."""
+        self._warm = warm
+        if self._restarts:
+            return
+        if self._settings.mode == 'rtc' and not warm.guided:
+            self.get_logger().warning(
+                f'{self._checkpoint.type} has no real-time chunking: its chunks are aligned in '
+                'time and faded into each other, but none knows what was decided before it'
+            )
         deadline = self._now() + self._settings.camera_timeout * 1e9
 
         def check() -> None:
@@ -175,39 +262,58 @@ class PolicyNode(Node):
 
     def _enable(self, request: Any) -> tuple[bool, str]:
         if not request.data:
-            self._enabled = False
-            self._observed = None
-            self._schedule.stop()
-            self._hold()
+            self._publish(self._pilot.disable(self._now()))
+            self._listen_to_reference()
             return True, 'disabled; the arm holds'
         if not self._task:
             raise UserError(f'no task on {topics.TASK.name}; publish one')
-        self._latest.observation(self._now())
-        self._enabled = True
-        self._schedule.start(self._now())
+        observation = self._latest.observation(self._now())
+        self._check(observation)
+        self._pilot.enable(self._now(), self._standing(observation.state))
+        if self._reference_subscription is not None:
+            self.destroy_subscription(self._reference_subscription)
+            self._reference_subscription = None
         return True, f'enabled: {self._task}'
 
-    def _hold(self) -> None:
-        """Cut what was published short: the arm goes on to one of its next actions and stays."""
-        if self._published is None:
-            return
-        ahead = upcoming(self._published, self._now() + _HOLD_DELAY)
-        self._published = None
-        if ahead.times:
-            self._trajectory.publish(_message(TimedActions(ahead.times[:1], ahead.actions[:1])))
+    def _check(self, observation: Observation) -> None:
+        """Hold the robot against what the policy was trained on. Raises UserError."""
+        findings = check(self._checkpoint, observation, self._task, self._fps)
+        refused = [finding.text for finding in findings if finding.severity is Severity.REFUSE]
+        if refused and self._settings.on_mismatch == 'refuse':
+            raise UserError(f'{"; ".join(refused)}. on_mismatch:=warn moves all the same')
+        self._doubts = [finding.text for finding in findings]
+        for text in self._doubts:
+            self.get_logger().warning(text)
 
     def _reset(self, _: Any) -> tuple[bool, str]:
         assert self._inference is not None
+        self._publish(self._pilot.reset(self._now()))
         self._inference.reset()
-        self._observed = None
-        if self._enabled:
-            self._schedule.start(self._now())
         return True, 'reset'
+
+    def _listen_to_reference(self) -> None:
+        """Hear what the servos are told while somebody else tells them.
+
+        A policy goes on from there: the arm sags a little below it, and would twitch. While the
+        policy moves the arm it knows by itself, and 200 messages a second cost something.
+        """
+        if self._reference_subscription is None:
+            self._reference_subscription = self.subscribe(topics.REFERENCE, self._take_reference)
+
+    def _standing(self, state: Array) -> Array:
+        """Return where the arm is told to be, radians: where it is, `state`, when nobody says."""
+        reference, self._reference = self._reference, None
+        age = np.inf
+        if reference is not None:
+            age = (self._now() - to_nanoseconds(reference.header.stamp)) * 1e-9
+        if reference is None or age > self._settings.max_observation_age:
+            return dataset_to_radians(state)
+        return dataset_to_radians(joint_state(reference.name, reference.position))
 
     # Health.
 
     def _statuses(self) -> list[Status]:
-        return [self._observation_status(), self._inference_status()]
+        return [self._observation_status(), self._inference_status(), self._motion_status()]
 
     def _observation_status(self) -> Status:
         values: dict[str, str | float | int | bool] = {}
@@ -217,22 +323,28 @@ class PolicyNode(Node):
             if source in topics.CAMERAS:
                 for q in (50, 95):
                     values[f'{source}_latency_p{q}_ms'] = 1e3 * reception.latency.percentile(q)
-        try:
-            self._latest.observation(self._now())
-        except UserError as error:
-            return Status('policy/observation', Level.WARN, str(error), values)
+        for q in (50, 95):
+            values[f'observation_age_p{q}_ms'] = 1e3 * self._observation_age.percentile(q)
+        if wrong := self._latest.complaint(self._now()):
+            return Status('policy/observation', Level.WARN, wrong, values)
         lost = sum(reception.lost for reception in self._receptions.values())
         level, message = (Level.WARN, f'{lost} messages lost') if lost else (Level.OK, 'fresh')
         return Status('policy/observation', level, message, values)
 
     def _inference_status(self) -> Status:
+        counts = self._pilot.counts
         values: dict[str, str | float | int | bool] = {
             'checkpoint': str(self._checkpoint.path),
             'type': self._checkpoint.type,
             'trained': self._checkpoint.trained,
-            'chunks': self._chunks,
-            'late_chunks': self._late_chunks,
-            'broken_chunks': self._broken_chunks,
+            'mode': self._settings.mode,
+            'guided': self._warm is not None and self._warm.guided,
+            'task': self._task,
+            'doubts': '; '.join(self._doubts),
+            'chunks': counts.followed,
+            'late_chunks': counts.late,
+            'unsound_chunks': counts.unsound,
+            'restarts': self._restarts,
         }
         for q in (50, 95):
             values[f'inference_p{q}_ms'] = 1e3 * self._inference_time.percentile(q)
@@ -240,14 +352,26 @@ class PolicyNode(Node):
             key = f'observation_to_command_p{q}_ms'
             values[key] = 1e3 * self._observation_to_command.percentile(q)
         level = Level.OK
-        message = 'running' if self._enabled else 'ready' if self._serving else 'loading'
-        if self._late_chunks or self._broken_chunks:
+        message = 'running' if self._pilot.enabled else 'ready' if self._serving else 'loading'
+        if counts.late:
             level = Level.WARN
             message += (
-                f'; {self._late_chunks} chunks were late as a whole: inference is slower than a '
-                f'chunk is long; {self._broken_chunks} held actions that are not finite'
+                f'; {counts.late} chunks were late as a whole: inference is slower than a chunk '
+                'is long'
             )
         return Status('policy/inference', level, message, values)
+
+    def _motion_status(self) -> Status:
+        values: dict[str, str | float | int | bool] = {
+            'held': self._pilot.held,
+            'starved_seconds': self._pilot.starved,
+            **self._pilot.smoothness.figures(),
+        }
+        if self._pilot.held:
+            return Status('policy/motion', Level.ERROR, f'holds: {self._pilot.held}', values)
+        return Status(
+            'policy/motion', Level.OK, 'moving' if self._pilot.enabled else 'disabled', values
+        )
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -262,24 +386,38 @@ def _checkpoint(parameters: Parameters) -> checkpoint.Checkpoint:
         raise UserError(
             f'parameter fps: {parameters.fps:g}, but the checkpoint was made for {found.fps:g}'
         )
-    if parameters.execution_horizon > found.chunk_size:
+    if parameters.interval > found.chunk_size:
         raise UserError(
-            f'parameter execution_horizon: {parameters.execution_horizon} actions, '
+            f'parameter interval: {parameters.interval} actions, '
             f'but a chunk has {found.chunk_size}'
         )
     return found
 
 
-def _message(chunk: TimedActions) -> JointTrajectory:
-    start = chunk.times[0]
-    message = JointTrajectory(joint_names=list(JOINTS))
-    message.header.stamp = from_nanoseconds(start)
-    for time, action in zip(chunk.times, chunk.actions, strict=True):
-        point = JointTrajectoryPoint(positions=action.tolist())
-        seconds, nanoseconds = divmod(time - start, 1_000_000_000)
+def _message(plan: Plan) -> JointTrajectory:
+    """Positions, velocities and accelerations: the driver then goes from one to the next by a
+    quintic, and ends at rest.
+    """
+    rows = plan.positions.tolist(), plan.velocities.tolist(), plan.accelerations.tolist()
+    points = [
+        JointTrajectoryPoint(positions=position, velocities=velocity, accelerations=acceleration)
+        for position, velocity, acceleration in zip(*rows, strict=True)
+    ]
+    return _timed(points, plan.times)
+
+
+def _predicted(actions: Array, observed: int, fps: float) -> JointTrajectory:
+    times = [observed + round(i * 1e9 / fps) for i in range(len(actions))]
+    return _timed([JointTrajectoryPoint(positions=row) for row in actions.tolist()], times)
+
+
+def _timed(points: list[JointTrajectoryPoint], times: Sequence[int]) -> JointTrajectory:
+    message = JointTrajectory(joint_names=list(JOINTS), points=points)
+    message.header.stamp = from_nanoseconds(times[0])
+    for point, time in zip(points, times, strict=True):
+        seconds, nanoseconds = divmod(time - times[0], 1_000_000_000)
         point.time_from_start.sec = seconds
         point.time_from_start.nanosec = nanoseconds
-        message.points.append(point)
     return message
 
 

@@ -28,7 +28,7 @@ config = ACTConfig(
     },
     output_features={'action': PolicyFeature(FeatureType.ACTION, (6,))},
 )
-vector = {'mean': torch.zeros(6), 'std': torch.ones(6)}
+vector = {'mean': torch.tensor([0.0, -60, 60, 60, 90, 20]), 'std': torch.full((6,), 25.0)}
 picture = {'mean': torch.full((3, 1, 1), 0.5), 'std': torch.full((3, 1, 1), 0.2)}
 statistics = {'observation.state': vector, 'action': vector, **dict.fromkeys(images, picture)}
 ACTPolicy(config).save_pretrained(sys.argv[1])

@@ -18,8 +18,9 @@ from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
 from so101_policy import checkpoint
 from so101_policy.frames import Frames
-from so101_policy.inference import Chunk, Inference, Warm
+from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
 from so101_policy.observation import Observation
+from so101_policy.schedule import Guidance
 
 _START_AND_WAIT = """
 import sys, time
@@ -100,9 +101,40 @@ def test_a_smolvla_gives_a_whole_chunk_and_its_death_is_noticed(smolvla: Path) -
             asked.answer()
 
 
-def test_an_act_gives_a_whole_chunk_too(act: Path) -> None:
-    with closing(Asked(act)) as asked:
+def test_a_guided_chunk_goes_on_with_what_is_decided_and_a_killed_process_is_replaced(
+    smolvla: Path,
+) -> None:
+    # 20 degrees from where the statistics have their mean: nothing that it would do by itself.
+    decided = np.tile([20.0, -40, 80, 80, 110, 40], (30, 1))
+    with closing(Asked(smolvla)) as asked:
+        assert asked.answer().guided  # type: ignore[union-attr]
+        asked.inference.ask(observation(), 'put it in the bowl', Guidance(decided, 10, 25))
+        chunk = asked.answer()
+        assert isinstance(chunk, Chunk)
+        assert chunk.actions[:10] == pytest.approx(decided[:10], abs=1.5)
+        assert np.abs(chunk.actions[35:] - decided[0]).min() > 5
+
+        os.kill(asked.inference.pid, signal.SIGKILL)
+        with pytest.raises(InferenceEnded):
+            asked.answer()
+        asked.inference.restart()
         assert isinstance(asked.answer(), Warm)
+        asked.inference.ask(observation(), 'put it in the bowl')
+        assert isinstance(asked.answer(), Chunk)
+
+
+def test_a_restart_amid_an_inference_forgets_it(smolvla: Path) -> None:
+    with closing(Asked(smolvla)) as asked:
+        assert isinstance(asked.answer(), Warm)
+        asked.inference.ask(observation(), 'put it in the bowl')
+        asked.inference.restart()
+        assert not asked.inference.busy
+        assert isinstance(asked.answer(), Warm)
+
+
+def test_an_act_gives_a_whole_chunk_too_but_takes_no_guidance(act: Path) -> None:
+    with closing(Asked(act)) as asked:
+        assert not asked.answer().guided  # type: ignore[union-attr]
         asked.inference.ask(observation(), 'put the cube in the bowl')
         chunk = asked.answer()
         assert isinstance(chunk, Chunk)
