@@ -16,10 +16,11 @@ setup(
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='Episodes: the recorder, and rollouts of a policy.',
+    description='Episodes: the recorder, rollouts of a policy, and what it predicts of them.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
+            'open_loop = so101_episodes.open_loop:main',
             'recorder = so101_episodes.recorder_node:main',
             'rollout = so101_episodes.rollout_node:main',
         ],

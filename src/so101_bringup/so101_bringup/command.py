@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from so101_bringup import demo, runner
 from so101_bringup.wiring import WIRINGS, Value, Wiring, environment
 from so101_driver import calibrate, setup_motors
+from so101_episodes import open_loop
 from so101_node.error import UserError
 
 USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
 
-# What talks with a person takes --options.
-_TALKS = {'setup_motors': setup_motors, 'calibrate': calibrate}
+# What is no graph of nodes takes --options.
+_TOOLS = {'setup_motors': setup_motors, 'calibrate': calibrate, 'open_loop': open_loop}
 
-_TALK_USAGE = f'{" and ".join(_TALKS)} take --options instead: so101 COMMAND --help'
+_TOOL_USAGE = f'{", ".join(_TOOLS)} take --options instead: so101 COMMAND --help'
 
 _Command = Callable[[Sequence[str]], int]
 
@@ -33,7 +34,7 @@ def run(words: Sequence[str]) -> int:
         print(USAGE)
         for name, (description, _) in commands.items():
             print(f'  {name:12} {description}')
-        print(_TALK_USAGE)
+        print(_TOOL_USAGE)
         return 0
     if words[0] not in commands:
         raise UserError(f'unknown command {words[0]}; known: {", ".join(commands)}')
@@ -47,7 +48,7 @@ def _commands() -> dict[str, tuple[str, _Command]]:
         **{
             wiring.name: (wiring.description, _with_arguments(wiring, run)) for wiring, run in runs
         },
-        **{name: (talk.DESCRIPTION, _with_options(talk.main)) for name, talk in _TALKS.items()},
+        **{name: (tool.DESCRIPTION, _with_options(tool.main)) for name, tool in _TOOLS.items()},
     }
 
 
@@ -61,9 +62,9 @@ def _with_arguments(wiring: Wiring, run: Callable[[Mapping[str, Value]], int]) -
     return command
 
 
-def _with_options(talk: Callable[[Sequence[str]], None]) -> _Command:
+def _with_options(tool: Callable[[Sequence[str]], None]) -> _Command:
     def command(words: Sequence[str]) -> int:
-        talk(words)
+        tool(words)
         return 0
 
     return command

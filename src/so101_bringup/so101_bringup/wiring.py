@@ -31,6 +31,7 @@ class Argument:
     default: Value
     description: str
     low: float | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def default_text(self) -> str:
@@ -42,6 +43,8 @@ class Argument:
             if text.lower() not in ('true', 'false'):
                 raise UserError(f'{self.name}:={text}: expected true or false')
             return text.lower() == 'true'
+        if self.choices and text not in self.choices:
+            raise UserError(f'{self.name}:={text}: expected {" or ".join(self.choices)}')
         if isinstance(self.default, str):
             return str(Path(text).expanduser()) if text.startswith('~') else text
         try:
@@ -113,16 +116,16 @@ def environment() -> dict[str, str]:
 
 
 def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
-    from so101_policy import checkpoint as policy_checkpoint
-
-    # Before any process starts: what is wrong with a checkpoint is known within milliseconds.
-    found = policy_checkpoint.read(Path(str(values['checkpoint'])))
     sim = bool(values['sim'])
-    if not found.trained and not sim:
-        raise UserError(
-            f'checkpoint {found.path}: its weights are random, for simulation only; '
-            'give a trained one, or sim:=true'
-        )
+    policy = {name: values[name] for name in ('mode', 'inference', 'max_velocity', 'on_mismatch')}
+    policy['untrained'] = sim
+    if values['inference'] == 'remote':
+        # A network that is cut says nothing, and a model on a GPU takes a second at most.
+        policy['inference_timeout'] = 3.0
+        made_by = 'on another machine'
+    else:
+        made_by = _checkpoint(str(values['checkpoint']), sim)
+        policy |= {'checkpoint': made_by, 'device': values['device']}
     port, calibration, nodes = _arm(values)
     if values['record']:
         nodes.append(
@@ -130,13 +133,13 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
                 'so101_episodes',
                 'recorder',
                 'recorder',
-                {'directory': str(values['recordings']), 'checkpoint': str(found.path)},
+                {'directory': str(values['recordings']), 'checkpoint': made_by},
             )
         )
     rollout_arguments = ('num_rollouts', 'episode_time', 'task', 'direct_reset', 'record', 'sim')
     nodes += [
         _driver(port, calibration, sim, max_velocity=values['max_velocity']),
-        NodeSpec('so101_policy', 'policy', 'policy', {'checkpoint': str(found.path)}),
+        NodeSpec('so101_policy', 'policy', 'policy', policy),
         NodeSpec(
             'so101_episodes',
             'rollout',
@@ -152,6 +155,19 @@ def _infer_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
         ),
     ]
     return nodes
+
+
+def _checkpoint(folder: str, sim: bool) -> str:
+    """Return the path of a checkpoint that fits, before any process starts. Raises UserError."""
+    from so101_policy import checkpoint
+
+    found = checkpoint.read(Path(folder))
+    if not found.trained and not sim:
+        raise UserError(
+            f'checkpoint {found.path}: its weights are random, for simulation only; '
+            'give a trained one, or sim:=true'
+        )
+    return str(found.path)
 
 
 def _teleop_nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
@@ -254,6 +270,25 @@ INFER = Wiring(
             'outputs/train/checkpoints/last/pretrained_model',
             'LeRobot policy checkpoint folder (SmolVLA, ACT ...)',
         ),
+        Argument(
+            'mode',
+            'rtc',
+            'how chunks are executed: rtc (real-time chunking), ensemble or sync',
+            choices=('rtc', 'ensemble', 'sync'),
+        ),
+        Argument(
+            'inference',
+            'local',
+            'local, or remote: by an inference node on another machine (docs/remote.md)',
+            choices=('local', 'remote'),
+        ),
+        Argument('device', 'auto', 'where the model runs', choices=('auto', 'cpu', 'cuda')),
+        Argument(
+            'on_mismatch',
+            'refuse',
+            'refuse or warn when checkpoint, start pose, images or task do not fit',
+            choices=('refuse', 'warn'),
+        ),
         Argument('task', 'Pick up the cube and place it in the bowl', 'what the policy is told'),
         Argument('num_rollouts', 1, 'how many rollouts', low=1),
         Argument('episode_time', 10.0, 'seconds of each rollout', low=0.1),
@@ -286,6 +321,7 @@ TELEOP = Wiring(
             'start',
             'follower_to_leader',
             'which arm goes to the other first: follower_to_leader or leader_to_follower',
+            choices=('follower_to_leader', 'leader_to_follower'),
         ),
         Argument('ramp_velocity', 0.5, 'speed of that way, and after a pause, rad/s', low=0.05),
         _PORT,

@@ -7,7 +7,7 @@ import pytest
 from so101_bringup.command import run
 from so101_node.error import UserError
 
-COMMANDS = ['infer', 'teleop', 'demo', 'setup_motors', 'calibrate']
+COMMANDS = ['infer', 'teleop', 'demo', 'setup_motors', 'calibrate', 'open_loop']
 
 
 @pytest.mark.parametrize('words', [[], ['--help'], ['list']])

@@ -9,7 +9,7 @@ from so101_node.error import UserError
 
 
 def test_an_unknown_argument_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match='unknown argument chekpoint; known: checkpoint, task'):
+    with pytest.raises(UserError, match='unknown argument chekpoint; known: checkpoint, '):
         INFER.values({'chekpoint': 'x'})
 
 
@@ -21,6 +21,7 @@ def test_an_unknown_argument_names_the_known_ones() -> None:
         (Argument('t', 1.0, ''), 'inf', 't:=inf: expected a number'),
         (Argument('n', 1, '', low=1), '0', 'n:=0: expected at least 1'),
         (Argument('b', True, ''), 'yes', 'b:=yes: expected true or false'),
+        (Argument('m', 'x', '', choices=('x', 'y')), 'z', 'm:=z: expected x or y'),
     ],
 )
 def test_a_wrong_value_is_refused(argument: Argument, text: str, message: str) -> None:
@@ -37,6 +38,15 @@ def test_values_have_the_type_of_their_default() -> None:
 def test_a_missing_checkpoint_is_found_before_any_node_starts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='nowhere'):
         INFER.nodes(INFER.values({'checkpoint': str(tmp_path / 'nowhere')}))
+
+
+def test_a_policy_on_another_machine_needs_no_checkpoint_here() -> None:
+    values = INFER.values({'checkpoint': '/nowhere', 'inference': 'remote', 'mode': 'sync'})
+    policy = next(node for node in INFER.nodes(values) if node.name == 'policy')
+    assert 'checkpoint' not in policy.parameters
+    assert policy.parameters['inference'] == 'remote'
+    assert policy.parameters['mode'] == 'sync'
+    assert policy.parameters['untrained'] is False
 
 
 def test_teleop_is_the_same_driver_twice_and_what_moves_one_by_the_other() -> None:
