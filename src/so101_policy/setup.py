@@ -21,6 +21,7 @@ setup(
     entry_points={
         'console_scripts': [
             'policy = so101_policy.policy_node:main',
+            'inference = so101_policy.inference_node:main',
             'make_tiny_smolvla = so101_policy.tiny_smolvla:main',
         ],
     },

@@ -2,6 +2,7 @@
 
 from array import array
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from so101_cameras.image import Array, to_jpeg
@@ -30,7 +31,7 @@ class CameraPublisher:
         message.header.stamp = from_nanoseconds(captured)
         message.header.frame_id = self._frame
         data = array('B')  # the setter takes an array as it is; anything else is checked per byte
-        data.frombytes(pixels.tobytes())
+        data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast('B'))
         message.data = data
         self._raw.publish(message)
         if self._jpeg.get_subscription_count():

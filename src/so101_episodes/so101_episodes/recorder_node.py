@@ -1,10 +1,11 @@
 """The recorder: every topic of the suite into one bag per episode, undecoded."""
 
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from so101_episodes.episode import new_name
 from so101_episodes.recording import Recording
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
+from so101_node.mailbox import Mailbox
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.topics import (
@@ -51,6 +53,9 @@ RECORDED = (
 # hold up the recorder; five seconds it does not.
 PATIENCE = 10
 
+# Seconds between two looks at what came: sixteen messages at a time.
+_TAKE_PERIOD = 0.03
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -68,8 +73,13 @@ class Recorder(Node):
         self._directory = Path(self._settings.directory)
         self._recording: Recording | None = None
         self._last: Recording | None = None
-        self._last_task: tuple[bytes, dict[str, Any]] | None = None
-        self._channels = [self._record(topic) for topic in RECORDED]
+        self._last_task: tuple[bytes, Mapping[str, Any]] | None = None
+        self._mailboxes = {
+            Mailbox(self, topic._replace(qos=patient(topic.qos)), raw=True): topic
+            for topic in RECORDED
+        }
+        self._channels = [_channel(mail.name, topic) for mail, topic in self._mailboxes.items()]
+        self.create_timer(_TAKE_PERIOD, self._take)
         self._many_publishers = {self.resolve_topic_name(DIAGNOSTICS.name)}
         self._task_topic = self.resolve_topic_name(TASK.name)
         self.serve(EPISODE_START, self._start)
@@ -90,29 +100,24 @@ class Recorder(Node):
         elif recording is not None:
             self._finish('unlabelled', reason='interrupted')
 
-    def _record(self, topic: Topic) -> Channel:
-        deep = topic._replace(qos=patient(topic.qos))
-        subscription = self.subscribe(deep, lambda *_: None, raw=True)
-        name = subscription.topic_name
-        subscription.callback = partial(self._receive, name)
-        return Channel(
-            topic=name,
-            type=f'{topic.type.__module__.split(".")[0]}/msg/{topic.type.__name__}',
-            depth=topic.qos.depth,
-            reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
-            latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
-        )
-
-    def _receive(self, topic: str, data: bytes, info: dict[str, Any]) -> None:
-        if topic == self._task_topic:
-            self._last_task = data, info
-        if self._recording is not None:
-            self._recording.add(topic, data, info)
+    def _take(self) -> None:
+        """Take what came since the last look, in the order in which it came."""
+        mail = [
+            (info['received_timestamp'], mailbox.name, data, info)
+            for mailbox in self._mailboxes
+            for data, info in mailbox.take()
+        ]
+        for _, topic, data, info in sorted(mail, key=itemgetter(0)):
+            if topic == self._task_topic:
+                self._last_task = data, info
+            if self._recording is not None:
+                self._recording.add(topic, data, info)
 
     def _start(self, _: Any) -> tuple[bool, str]:
         if self._recording is not None:
             raise UserError(f'{self._recording.path} is being recorded; end it first')
         self._check_space()
+        self._take()  # what came before belongs to no episode
         now = self._now()
         stamp = datetime.fromtimestamp(now / 1e9).strftime('%Y%m%d_%H%M%S')
         self._recording = self._last = Recording(
@@ -149,6 +154,7 @@ class Recorder(Node):
 
     def _taken(self) -> Recording:
         """Return the recording, which takes no more messages from here on."""
+        self._take()
         recording, self._recording = self._recording, None
         if recording is None:
             raise UserError(f'no episode is being recorded; {EPISODE_START.name} starts one')
@@ -186,6 +192,16 @@ class Recorder(Node):
         }
         message = f'{lost} messages lost' if lost else 'no message lost'
         return [Status('recorder/episode', Level.WARN if lost else Level.OK, message, values)]
+
+
+def _channel(name: str, topic: Topic) -> Channel:
+    return Channel(
+        topic=name,
+        type=f'{topic.type.__module__.split(".")[0]}/msg/{topic.type.__name__}',
+        depth=topic.qos.depth,
+        reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
+        latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 def patient(qos: QoSProfile) -> QoSProfile:

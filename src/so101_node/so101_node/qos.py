@@ -13,6 +13,9 @@ STATE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # Trajectories and chunks: few, and each one matters.
 COMMAND = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
+# Over a network that may lose packets: what was lost is sent again, but only of the newest.
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
 # A value that holds until it changes: whoever comes late gets the last one.
 LATCHED = QoSProfile(
     depth=1,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, String, UInt8MultiArray
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -64,6 +64,21 @@ ACTION_CHUNK = Topic(
     'each chunk as predicted, stamped with its observation',
 )
 TASK = Topic('policy/task', String, qos.LATCHED, 'the instruction')
+INFERENCE_REQUEST = Topic(
+    'policy/inference/request',
+    UInt8MultiArray,
+    qos.NEWEST,
+    'to another machine: an observation to be inferred, its images as JPEG',
+)
+INFERENCE_ANSWER = Topic(
+    'policy/inference/answer', UInt8MultiArray, qos.NEWEST, 'from another machine: its actions'
+)
+INFERENCE_HELLO = Topic(
+    'policy/inference/hello',
+    String,
+    qos.LATCHED,
+    'from another machine, twice a second: its checkpoint, and whether it is warm',
+)
 DIAGNOSTICS = Topic(
     '/diagnostics', DiagnosticArray, qos.STATE, 'health of the servos, cameras, policy, recorder'
 )

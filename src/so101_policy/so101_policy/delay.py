@@ -5,9 +5,11 @@ from collections import deque
 import numpy as np
 
 # So many are looked at, and so many of a hundred are to be no longer than foreseen. A chunk that
-# comes later than foreseen is faded in; one that comes earlier was tied to more than it had to be.
+# comes later than foreseen is faded in; one that comes earlier was tied to more than it had to be,
+# and a policy that is tied to a second of old decisions goes astray. So spikes must not count
+# though there be a few: with 90 the benchmark's arm was 4 degrees off under spikes, with 75 2.3.
 _LATEST = 30
-_PERCENTILE = 90
+_PERCENTILE = 75
 
 
 class Delays:

@@ -19,7 +19,6 @@ import clarabel
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import BPoly
 
 Array = NDArray[np.float64]
 
@@ -88,26 +87,27 @@ class Plan:
 
         Up to two ticks before `start` it is the motion that came before, roughly.
         """
+        rows = np.vstack([self.past[:-1], self.positions])
+        wide = np.vstack([2 * rows[0] - rows[1], rows, rows[-1]])
+        velocities = (wide[2:] - wide[:-2]) / 2
+        accelerations = wide[2:] - 2 * rows + wide[:-2]
         seconds = (np.atleast_1d(np.asarray(times, np.int64)) - self.start) * 1e-9
-        return np.asarray(self._spline()(np.clip(seconds, *self._span())))
+        ticks = np.clip(seconds / self.tick + PAST - 1, 0, len(rows) - 1)
+        i = np.minimum(ticks.astype(int), len(rows) - 2)
+        s = (ticks - i)[:, None]
+        r = 1 - s
+        found: Array = (
+            rows[i]
+            + (rows[i + 1] - rows[i]) * s**3 * (10 - 15 * s + 6 * s * s)
+            + velocities[i] * s * r**3 * (1 + 3 * s)
+            + velocities[i + 1] * s**3 * r * (3 * s - 4)
+            + accelerations[i] * s * s * r**3 / 2
+            + accelerations[i + 1] * s**3 * r * r / 2
+        )
+        return found
 
     def _extended(self) -> Array:
         return np.vstack([self.past[-2], self.positions, self.positions[-1]])
-
-    def _span(self) -> tuple[float, float]:
-        return (1 - PAST) * self.tick, (len(self.positions) - 1) * self.tick
-
-    def _spline(self) -> BPoly:
-        if '_cached' not in self.__dict__:
-            rows = np.vstack([self.past[:-1], self.positions])
-            wide = np.vstack([2 * rows[0] - rows[1], rows, rows[-1]])
-            knots = (np.arange(len(rows)) + 1 - PAST) * self.tick
-            velocities = (wide[2:] - wide[:-2]) / (2 * self.tick)
-            accelerations = (wide[2:] - 2 * rows + wide[:-2]) / self.tick**2
-            derivatives = np.stack([rows, velocities, accelerations], axis=1)
-            self.__dict__['_cached'] = BPoly.from_derivatives(knots, derivatives)
-        spline: BPoly = self.__dict__['_cached']
-        return spline
 
 
 def standing(pose: Array, now: int, tick: float) -> Plan:

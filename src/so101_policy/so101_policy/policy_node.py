@@ -24,12 +24,14 @@ from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import from_nanoseconds, to_nanoseconds
 from so101_policy import checkpoint
+from so101_policy.checkpoint import Checkpoint
 from so101_policy.features import joint_state
 from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
 from so101_policy.observation import Latest, Observation
 from so101_policy.pilot import Pilot
 from so101_policy.plan import Array, Limits, Plan
 from so101_policy.preflight import Severity, check
+from so101_policy.remote_inference import RemoteInference
 from so101_policy.schedule import Guidance, Mode, Schedule
 
 # Of a checkpoint that does not say: LeRobot's data sets of this arm are recorded at 30.
@@ -41,10 +43,16 @@ _WATCH_PERIOD = 0.05  # seconds
 @dataclass(frozen=True)
 class Parameters:
     checkpoint: str = parameter('', 'Folder of a LeRobot checkpoint, or of a training run')
+    inference: str = parameter(
+        'local',
+        'Where the policy is inferred; remote: by an inference node on another machine, which '
+        'has the checkpoint',
+        choices=('local', 'remote'),
+    )
     mode: str = parameter(
         'rtc',
         'rtc: real-time chunking; ensemble: the mean of overlapping chunks; '
-        'sync: whole chunks, standing still to infer',
+        'sync: whole chunks, the arm slows down and stands meanwhile',
         choices=tuple(Mode),
     )
     fps: float = parameter(
@@ -63,7 +71,7 @@ class Parameters:
         0.05, 'Seconds between the images of one observation', low=0.001
     )
     inference_timeout: float = parameter(
-        10.0, 'Seconds after which an inference is given up and begun anew', low=0.1
+        30.0, 'Seconds after which an inference is given up and begun anew', low=0.1
     )
     camera_timeout: float = parameter(
         10.0, 'Seconds that policy/enable waits, once the policy is warm, for all inputs', low=0
@@ -73,33 +81,27 @@ class Parameters:
         'What policy/enable does when checkpoint, pose, images or task do not fit',
         choices=('refuse', 'warn'),
     )
+    untrained: bool = parameter(False, 'Accept random weights: for simulation only')
 
 
 class PolicyNode(Node):
     def __init__(self) -> None:
         super().__init__('policy')
         self._settings = declare(self, Parameters)
-        self._checkpoint = _checkpoint(self._settings)
         self._latest = Latest(
             {camera: of.image.name for camera, of in topics.CAMERAS.items()},
             self._settings.max_observation_age,
             self._settings.max_camera_skew,
         )
-        self._fps = self._settings.fps or self._checkpoint.fps or _FPS
-        limits = Limits(
-            self._settings.max_velocity, self._settings.max_acceleration, self._settings.max_jerk
-        )
-        self._pilot = Pilot(
-            Schedule(self._fps, Mode(self._settings.mode), limits, self._settings.interval),
-            self._fps,
-            self._settings.inference_timeout,
-        )
+        remote = self._settings.inference == 'remote'
+        self._load(None if remote else _read(self._settings.checkpoint))
         self._task = ''
         self._serving = False
-        self._inference: Inference | None = None
+        self._inference: Inference | RemoteInference | None = None
         self._warm: Warm | None = None  # None: it loads
         self._restarts = 0
         self._doubts: list[str] = []  # of the preflight check, since it was enabled
+        self._observed: int | None = None  # capture time of what is being inferred
         self._reference: JointState | None = None  # the latest, while the policy is disabled
 
         # Reported on /diagnostics. Times are seconds.
@@ -121,6 +123,9 @@ class PolicyNode(Node):
 
     def open(self) -> None:
         heard = self.create_guard_condition(self._answered)
+        if self._checkpoint is None:
+            self._inference = RemoteInference(self, heard.trigger)
+            return
         threads = self._settings.threads or max(1, (os.cpu_count() or 1) // 2)
         self._inference = Inference(
             self._checkpoint, self._settings.device, threads, heard.trigger
@@ -129,6 +134,26 @@ class PolicyNode(Node):
     def close(self) -> None:
         if self._inference is not None:
             self._inference.close()
+
+    def _load(self, found: Checkpoint | None) -> None:
+        """Prepare for a checkpoint; None: the other machine has not said yet which it has.
+
+        Raises UserError when the parameters do not fit it.
+        """
+        given = self._settings
+        self._checkpoint = found
+        if found is not None and found.fps is not None and given.fps not in (0.0, found.fps):
+            raise UserError(
+                f'parameter fps: {given.fps:g}, but the checkpoint was made for {found.fps:g}'
+            )
+        if found is not None and given.interval > found.chunk_size:
+            raise UserError(
+                f'parameter interval: {given.interval} actions, but a chunk has {found.chunk_size}'
+            )
+        self._fps = given.fps or (found and found.fps) or _FPS
+        limits = Limits(given.max_velocity, given.max_acceleration, given.max_jerk)
+        schedule = Schedule(self._fps, Mode(given.mode), limits, given.interval)
+        self._pilot = Pilot(schedule, self._fps, given.inference_timeout)
 
     # What comes in.
 
@@ -167,6 +192,7 @@ class PolicyNode(Node):
         now = self._now()
         self._observation_age.add((now - observation.captured) * 1e-9)
         guidance = self._pilot.ask(observation.captured, now)
+        self._observed = observation.captured
         if guidance is not None and self._warm is not None and self._warm.guided:
             prefix = radians_to_dataset(guidance.prefix)
             guidance = Guidance(prefix, guidance.delay, guidance.horizon)
@@ -192,16 +218,16 @@ class PolicyNode(Node):
 
     def _follow(self, chunk: Chunk) -> None:
         self._inference_time.add(chunk.seconds)
-        observed = self._pilot.observed
+        observed, self._observed = self._observed, None
         if observed is None:
-            return  # disabled, reset or held since it was asked for
+            return  # nobody asked
         actions = dataset_to_radians(chunk.actions)
         held = self._pilot.held
         plan = self._pilot.answer(actions, self._now())
         self._publish(plan)
         if plan is not None and not self._pilot.held:
             self._observation_to_command.add((self._now() - observed) * 1e-9)
-        if np.isfinite(actions).all():
+        if np.isfinite(actions).all():  # what was predicted, also when it is not followed
             self._action_chunk.publish(_predicted(actions, observed, self._fps))
         self._tell(held)
 
@@ -224,6 +250,7 @@ class PolicyNode(Node):
         self._publish(self._pilot.hold(f'{reason}; it is started again', self._now()))
         self.get_logger().warning(f'{reason}; the arm holds until the inference is back')
         self._warm = None
+        self._observed = None
         self._inference.restart()
 
     def _publish(self, plan: Plan | None) -> None:
@@ -231,8 +258,9 @@ class PolicyNode(Node):
             self._trajectory.publish(_message(plan))
 
     def _tell(self, held_before: str) -> None:
+        """Say when the arm holds and goes on; why it holds now, diagnostics say each second."""
         held = self._pilot.held
-        if held and held != held_before:
+        if held and not held_before:
             self.get_logger().warning(f'the arm holds: {held}')
         elif held_before and not held:
             self.get_logger().info('the arm goes on')
@@ -244,6 +272,9 @@ class PolicyNode(Node):
         self._warm = warm
         if self._restarts:
             return
+        if isinstance(self._inference, RemoteInference):
+            self._load(self._inference.checkpoint)
+        assert self._checkpoint is not None
         if self._settings.mode == 'rtc' and not warm.guided:
             self.get_logger().warning(
                 f'{self._checkpoint.type} has no real-time chunking: its chunks are aligned in '
@@ -277,6 +308,11 @@ class PolicyNode(Node):
 
     def _check(self, observation: Observation) -> None:
         """Hold the robot against what the policy was trained on. Raises UserError."""
+        assert self._checkpoint is not None
+        if not self._checkpoint.trained and not self._settings.untrained:
+            raise UserError(
+                f'checkpoint {self._checkpoint.path}: its weights are random, for simulation only'
+            )
         findings = check(self._checkpoint, observation, self._task, self._fps)
         refused = [finding.text for finding in findings if finding.severity is Severity.REFUSE]
         if refused and self._settings.on_mismatch == 'refuse':
@@ -334,9 +370,7 @@ class PolicyNode(Node):
     def _inference_status(self) -> Status:
         counts = self._pilot.counts
         values: dict[str, str | float | int | bool] = {
-            'checkpoint': str(self._checkpoint.path),
-            'type': self._checkpoint.type,
-            'trained': self._checkpoint.trained,
+            'inference': self._settings.inference,
             'mode': self._settings.mode,
             'guided': self._warm is not None and self._warm.guided,
             'task': self._task,
@@ -346,6 +380,16 @@ class PolicyNode(Node):
             'unsound_chunks': counts.unsound,
             'restarts': self._restarts,
         }
+        if self._checkpoint is not None:
+            values |= {
+                'checkpoint': str(self._checkpoint.path),
+                'type': self._checkpoint.type,
+                'trained': self._checkpoint.trained,
+            }
+        if isinstance(self._inference, RemoteInference):
+            values['request_bytes'] = self._inference.request_bytes
+            for q in (50, 95):
+                values[f'network_p{q}_ms'] = 1e3 * self._inference.network.percentile(q)
         for q in (50, 95):
             values[f'inference_p{q}_ms'] = 1e3 * self._inference_time.percentile(q)
         for q in (50, 95):
@@ -353,6 +397,8 @@ class PolicyNode(Node):
             values[key] = 1e3 * self._observation_to_command.percentile(q)
         level = Level.OK
         message = 'running' if self._pilot.enabled else 'ready' if self._serving else 'loading'
+        if self._checkpoint is None:
+            message = 'waiting for an inference node on another machine'
         if counts.late:
             level = Level.WARN
             message += (
@@ -377,21 +423,10 @@ class PolicyNode(Node):
         return self.get_clock().now().nanoseconds
 
 
-def _checkpoint(parameters: Parameters) -> checkpoint.Checkpoint:
-    """Read the checkpoint and hold the parameters against it."""
-    if not parameters.checkpoint:
+def _read(folder: str) -> Checkpoint:
+    if not folder:
         raise UserError('parameter checkpoint: none given; give the folder of a checkpoint')
-    found = checkpoint.read(Path(parameters.checkpoint))
-    if found.fps is not None and parameters.fps not in (0.0, found.fps):
-        raise UserError(
-            f'parameter fps: {parameters.fps:g}, but the checkpoint was made for {found.fps:g}'
-        )
-    if parameters.interval > found.chunk_size:
-        raise UserError(
-            f'parameter interval: {parameters.interval} actions, '
-            f'but a chunk has {found.chunk_size}'
-        )
-    return found
+    return checkpoint.read(Path(folder))
 
 
 def _message(plan: Plan) -> JointTrajectory:

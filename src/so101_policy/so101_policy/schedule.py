@@ -31,7 +31,7 @@ _FADE = 10
 
 # Guidance ties a chunk to what is decided for so many actions behind the delay, ever more loosely.
 # More hold the policy to what it saw long ago, fewer let it change its mind (docs/chunking.md).
-_TIED = 18
+_TIED = 15
 
 # Temporal ensembling: the weight of a chunk, exp(-m i), i counting from the oldest (Zhao et al.,
 # Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware, 2023, m = 0.01).
@@ -76,14 +76,14 @@ class Schedule:
     """The plan that is being executed, and when the policy is asked for the next chunk.
 
     Modes: `rtc` asks again `interval` ticks after the last observation, guided by what is already
-    decided; `ensemble` does so too, and executes the mean of all chunks; `sync` asks when the arm
-    stands, and executes whole chunks. Every plan ends at rest: without a next chunk the arm slows
-    down and holds.
+    decided; `ensemble` does so too, and executes the mean of all chunks; `sync` asks when the
+    actions have run out, and executes whole chunks. Every plan ends at rest: without a next chunk
+    the arm slows down and holds.
     """
 
     def __init__(self, fps: float, mode: Mode, limits: Limits, interval: int) -> None:
         self._tick = 1 / fps
-        self._mode = mode
+        self._mode = Mode(mode)
         self._limits = limits
         self._interval = interval
         self._delays = Delays()
@@ -123,7 +123,7 @@ class Schedule:
         """
         if self._due is None or self._asked is not None or self.plan is None:
             return False
-        if self._mode is Mode.SYNC and captured < self.plan.end:
+        if self._mode is Mode.SYNC and captured < self._last_action:
             return False
         return captured >= self._due - self._tick * 0.5e9
 

@@ -19,8 +19,8 @@ def test_a_cold_model_is_believed_only_until_it_is_warm() -> None:
     assert foreseen(21.0, 6.2) == 7
 
 
-def test_a_rare_spike_does_not_count_and_a_new_normal_does() -> None:
+def test_spikes_do_not_count_and_a_new_normal_does() -> None:
     usual = [6.2] * 40
-    assert foreseen(*usual, 33.0) == 7
-    assert foreseen(*usual, *[9.5] * 4) == 10
+    assert foreseen(*usual, 33.0, 6.2, 35.0, 6.2, 30.0) == 7
+    assert foreseen(*usual, *[9.5] * 9) == 10
     assert foreseen(*[9.5] * 40, *[6.2] * 30) == 7

@@ -188,11 +188,11 @@ def test_the_ensemble_is_the_weighted_mean_of_chunks_at_the_same_time() -> None:
     assert plan.at(tick(58))[0] == pytest.approx(0.1, abs=5e-3), 'the older one has ended'
 
 
-def test_sync_observes_when_the_arm_stands_and_executes_all_actions() -> None:
+def test_sync_observes_when_the_actions_have_run_out_and_executes_all_of_them() -> None:
     made = schedule(Mode.SYNC)
     made.ask(tick(0))
     plan = made.answer(ramp(0), tick(5))
     assert plan is not None
     assert plan.at(tick(45))[0] == pytest.approx(0.40, abs=3e-3), 'action 40, 5 ticks late'
-    assert not made.is_due(plan.end - 1)
-    assert made.is_due(plan.end)
+    assert not made.is_due(tick(53.9))
+    assert made.is_due(tick(54)), 'its last action came at 5 + 49'
