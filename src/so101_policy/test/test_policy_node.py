@@ -135,8 +135,10 @@ def check_continuity(messages: list[JointTrajectory]) -> None:
         assert np.abs(np.diff(motion.positions, 2, axis=0)).max() * FPS**2 < 15.5
 
 
-def start(folder: Path, **parameters: Any) -> subprocess.Popen[str]:
-    given = {'checkpoint': folder, 'threads': 1, 'untrained': True, **parameters}
+def start(folder: Path | str, **parameters: Any) -> subprocess.Popen[str]:
+    given = {'threads': 1, 'untrained': True, **parameters}
+    if folder:
+        given['checkpoint'] = folder
     arguments = [text for k, v in given.items() for text in ('-p', f'{k}:={v}')]
     return subprocess.Popen(
         [sys.executable, '-m', 'so101_policy.policy_node', '--ros-args', *arguments],
@@ -239,6 +241,34 @@ def test_a_killed_inference_brakes_the_arm_and_it_goes_on_when_it_is_back(
         robot.wait(lambda: len(robot.trajectories) >= braked + 2)
         check_continuity(robot.trajectories)
         assert robot.status('policy/inference')[1]['restarts'] == '1'
+
+
+def test_an_inference_on_another_machine_may_end_and_come_back(smolvla: Path, end: Any) -> None:
+    def inference_node() -> subprocess.Popen[str]:
+        given = ('-p', f'checkpoint:={smolvla}', '-p', 'threads:=1')
+        command = [sys.executable, '-m', 'so101_policy.inference_node', '--ros-args', *given]
+        process: subprocess.Popen[str] = end(subprocess.Popen(command, stderr=-1, text=True))
+        return process
+
+    with closing(Robot(('wrist', 'overhead'))) as robot:
+        end(start('', inference='remote', inference_timeout=2.0))
+        robot.wait(lambda: 'waiting for an inference node' in robot.status('policy/inference')[0])
+        there = inference_node()
+        robot.task.publish(String(data='put the cube in the bowl'))
+        robot.wait(lambda: enabling(robot).success)
+        robot.wait(lambda: len(robot.trajectories) >= 3)
+        values = robot.status('policy/inference')[1]
+        assert values['checkpoint'] == str(smolvla)
+        assert int(values['request_bytes']) > 1000
+        there.kill()
+        robot.wait(lambda: robot.status('policy/motion')[0].startswith('holds: '))
+        stop = Motion(robot.trajectories[-1])
+        assert not stop.velocities[-1].any()
+        inference_node()
+        robot.wait(lambda: robot.status('policy/motion')[0] == 'moving')
+        seen = len(robot.trajectories)
+        robot.wait(lambda: len(robot.trajectories) >= seen + 2)
+        check_continuity(robot.trajectories)
 
 
 def test_a_camera_that_stops_brakes_the_arm_and_its_return_goes_on(
