@@ -110,10 +110,6 @@ def environment() -> dict[str, str]:
     needed = {
         'FASTRTPS_DEFAULT_PROFILES_FILE': str(profile),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        # Memory of an image's size is used again, not given back to the kernel, which would zero
-        # it page by page for the next image (mallopt(3); bench/graph.py measures both).
-        'MALLOC_MMAP_THRESHOLD_': str(64 << 20),
-        'MALLOC_TRIM_THRESHOLD_': str(256 << 20),
     }
     missing = {name: text for name, text in needed.items() if name not in os.environ}
     return {**missing, END_WITH_PARENT: str(os.getpid())}

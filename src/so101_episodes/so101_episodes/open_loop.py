@@ -25,10 +25,11 @@ from so101_episodes.recorded_episode import RecordedEpisode
 from so101_node.error import UserError
 from so101_node.topics import JOINT_STATES
 from so101_policy import checkpoint as policy_checkpoint
+from so101_policy.schedule import Mode
 
 DESCRIPTION = 'Play an episode to a policy, with no arm: predicted against recorded actions.'
 
-_MODES = ('ensemble', 'rtc', 'sync')
+_MODES = tuple(Mode)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

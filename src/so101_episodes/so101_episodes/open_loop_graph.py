@@ -45,6 +45,7 @@ from so101_node.topics import (
     POLICY_ENABLE,
     TASK,
 )
+from so101_policy import checkpoint as policy_checkpoint
 
 POLICY = 'so101_policy.policy_node'
 
@@ -347,6 +348,10 @@ class _Policy:
                 self._say(line)
 
 
+# Actions from one observation to the next; a chunk may be shorter.
+_INTERVAL = 10
+
+
 @contextmanager
 def _policy_process(
     checkpoint: Path, mode: str, environment: Mapping[str, str], say: Callable[[str], None]
@@ -356,6 +361,7 @@ def _policy_process(
         'mode': mode,
         'on_mismatch': 'warn',  # nothing moves: what does not fit is said, and judged
         'untrained': True,
+        'interval': min(_INTERVAL, policy_checkpoint.read(checkpoint).chunk_size),
     }
     given = [text for k, v in parameters.items() for text in ('-p', f'{k}:={json.dumps(v)}')]
     # A session of its own: Ctrl-C in the terminal is for this process, which then ends the node.

@@ -117,8 +117,8 @@ class Recorder(Node):
         if self._recording is not None:
             raise UserError(f'{self._recording.path} is being recorded; end it first')
         self._check_space()
-        self._take()  # what came before belongs to no episode
         now = self._now()
+        self._take()  # what came before belongs to no episode
         stamp = datetime.fromtimestamp(now / 1e9).strftime('%Y%m%d_%H%M%S')
         self._recording = self._last = Recording(
             self._directory,

@@ -31,7 +31,8 @@ class Mailbox:
     def take(self) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         """Yield each message that waits with its info, see Reception; the oldest first."""
         subscription = self._subscription
-        with subscription.handle as handle:
+        handle = subscription.handle
+        with handle:
             while taken := handle.take_message(subscription.msg_type, subscription.raw):
                 yield taken
 

@@ -4,6 +4,7 @@ It runs where the GPU is, and holds nothing that moves.
 """
 
 import os
+import time
 import uuid
 from array import array
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ class Parameters:
     checkpoint: str = parameter('', 'Folder of a LeRobot checkpoint, or of a training run')
     device: str = parameter('auto', 'Where the model runs', choices=('auto', 'cpu', 'cuda'))
     threads: int = parameter(0, 'CPU threads of the model; 0: half of the cores', low=0)
+    inference_timeout: float = parameter(
+        30.0, 'Seconds after which an inference is given up and begun anew', low=0.1
+    )
 
 
 class InferenceNode(Node):
@@ -51,6 +55,7 @@ class InferenceNode(Node):
         self._fatal = ''  # why this node ends
         self._next: Request | None = None  # the newest one, while another is inferred
         self._name: Name | None = None  # of the request being inferred
+        self._asked_at: float | None = None  # when its inference began, by the monotonic clock
         self._episode: tuple[str, int] | None = None  # of the last request: client, episode
 
         # Reported on /diagnostics.
@@ -108,6 +113,7 @@ class InferenceNode(Node):
             self._inference.reset()
             self._episode = episode
         self._name = asked.name
+        self._asked_at = time.monotonic()
         self._inference.ask(observation, asked.task, asked.guidance)
 
     def _report(self, error: UserError) -> None:
@@ -134,6 +140,7 @@ class InferenceNode(Node):
             self.end(error)
 
     def _answer(self, chunk: Chunk) -> None:
+        self._asked_at = None
         assert self._name is not None
         data = array('B')
         data.frombytes(inference_message.encode_answer(self._name, chunk))
@@ -147,6 +154,7 @@ class InferenceNode(Node):
         self._warm = None
         self._reason = reason
         self._next = None  # whoever asked hears that it is forgotten
+        self._asked_at = None
         self._episode = None
         self._inference.restart()
         self._say_hello()
@@ -154,6 +162,9 @@ class InferenceNode(Node):
     # Health.
 
     def _say_hello(self) -> None:
+        timeout = self._settings.inference_timeout
+        if self._asked_at is not None and time.monotonic() - self._asked_at > timeout:
+            self._begin_anew(f'no chunk for {timeout:g} s')
         self._hello('warm' if self._warm else 'loading', self._reason)
 
     def _hello(self, state: str, reason: str) -> None:

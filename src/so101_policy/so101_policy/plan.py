@@ -12,7 +12,7 @@ Times are int nanoseconds, positions radians, rows in the order of JOINTS.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import clarabel
@@ -25,9 +25,9 @@ Array = NDArray[np.float64]
 # Rows that say where a motion comes from: position, velocity and acceleration as differences.
 PAST = 3
 
-# Rows behind the last wanted one, to come to rest in. 0.4 s at 30 a second: from 3 rad/s with
+# Rows behind the last wanted one, to come to rest in. A third of a second: from 3 rad/s with
 # 15 rad/s^2 and 400 rad/s^3 the arm needs 0.24 s.
-_STOP_SECONDS = 0.4
+_STOP_SECONDS = 1 / 3
 
 # Hz at which half of an oscillation of what is wanted remains. People move their arms below 3 Hz,
 # and what a policy adds from one action to the next is noise.
@@ -120,17 +120,20 @@ def following(before: Plan, start: int, wanted: Array, limits: Limits) -> Plan:
 
     `wanted` has shape (T, 6): where the joints should be one, two ... ticks after `start`.
     """
-    rest = np.repeat(wanted[-1:], _stop_rows(before.tick), axis=0)
+    rest = np.repeat(wanted[-1:], _stop_rows(before.tick, limits), axis=0)
     return _solve(before, start, np.vstack([wanted, rest]), _stiffness(before.tick), limits)
 
 
 def braking(before: Plan, start: int, limits: Limits) -> Plan:
-    """Return the plan that leaves `before` at `start` and comes to rest in 0.4 s, where it may."""
-    return _solve(before, start, np.zeros((_stop_rows(before.tick), 6)), np.inf, limits)
+    """Return the plan that leaves `before` at `start` and comes to rest in a third of a second."""
+    rows = _stop_rows(before.tick, limits)
+    return _solve(before, start, np.zeros((rows, 6)), np.inf, limits)
 
 
-def _stop_rows(tick: float) -> int:
-    return int(np.ceil(_STOP_SECONDS / tick))
+def _stop_rows(tick: float, limits: Limits) -> int:
+    """Return enough rows to stop in from full speed; three of them are the same, at rest."""
+    needed = limits.velocity / limits.acceleration + limits.acceleration / limits.jerk
+    return PAST + int(np.ceil(max(_STOP_SECONDS - PAST * tick, needed) / tick))
 
 
 def _stiffness(tick: float) -> float:
@@ -225,12 +228,14 @@ class _Problem:
             clarabel.SolverStatus.Solved,
             clarabel.SolverStatus.AlmostSolved,
         ):
-            raise ArithmeticError(f'no motion within the limits: {solution.status}')
+            # Rows to stop in are counted so that there is one. Should there be none all the same,
+            # a smooth way to rest is better than the old plan.
+            return self.unlimited(wanted[:, None], past[:, None])[:, 0]
         rows = np.array(solution.x[:length])
         rows[1 - PAST :] = rows[-PAST]  # at rest exactly, not but for rounding
         return rows
 
 
-@cache
+@lru_cache(64)
 def _problem(length: int, stiffness: float) -> _Problem:
     return _Problem(length, stiffness)

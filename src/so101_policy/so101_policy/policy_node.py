@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -38,6 +40,12 @@ from so101_policy.schedule import Guidance, Mode, Schedule
 _FPS = 30.0
 
 _WATCH_PERIOD = 0.05  # seconds
+
+# Seconds for the last trajectory to arrive.
+_FAREWELL = 0.5
+
+# Letters of a task. The longest of LeRobot's data sets have some hundred.
+_LONGEST_TASK = 1000
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ class PolicyNode(Node):
         self._restarts = 0
         self._doubts: list[str] = []  # of the preflight check, since it was enabled
         self._observed: int | None = None  # capture time of what is being inferred
+        self._asked_at: int | None = None  # and when that began, whatever the pilot makes of it
+        self._fault = ''  # why the driver holds the arm
         self._reference: JointState | None = None  # the latest, while the policy is disabled
 
         # Reported on /diagnostics. Times are seconds.
@@ -118,6 +128,7 @@ class PolicyNode(Node):
         self._reference_subscription: Subscription | None = None
         self._listen_to_reference()
         self.subscribe(topics.TASK, self._take_task)
+        self.subscribe(topics.DIAGNOSTICS, self._take_health)
         self.create_timer(_WATCH_PERIOD, self._watch)
         Diagnostics(self, self._statuses)
 
@@ -132,6 +143,10 @@ class PolicyNode(Node):
         )
 
     def close(self) -> None:
+        # The plan would end by itself, but up to a chunk later.
+        if (plan := self._pilot.disable(self._now())) is not None:
+            self._publish(plan)
+            self._trajectory.wait_for_all_acked(Duration(seconds=_FAREWELL))
         if self._inference is not None:
             self._inference.close()
 
@@ -150,10 +165,15 @@ class PolicyNode(Node):
             raise UserError(
                 f'parameter interval: {given.interval} actions, but a chunk has {found.chunk_size}'
             )
+        if found is not None and found.chunk_size < 2:
+            raise UserError(
+                f'checkpoint {found.path}: its chunks have {found.chunk_size} action; '
+                'only policies that predict at least two can be executed'
+            )
         self._fps = given.fps or (found and found.fps) or _FPS
         limits = Limits(given.max_velocity, given.max_acceleration, given.max_jerk)
         schedule = Schedule(self._fps, Mode(given.mode), limits, given.interval)
-        self._pilot = Pilot(schedule, self._fps, given.inference_timeout)
+        self._pilot = Pilot(schedule, self._fps)
 
     # What comes in.
 
@@ -172,12 +192,19 @@ class PolicyNode(Node):
         self._reference = message
 
     def _take_task(self, message: String) -> None:
-        if message.data.strip():
+        if message.data.strip() and len(message.data) <= _LONGEST_TASK:
             self._task = message.data
         else:
             self.get_logger().warning(
-                f'an empty task on {topics.TASK.name}; it stays {self._task!r}'
+                f'a task of {len(message.data)} letters on {topics.TASK.name}, expected 1 to '
+                f'{_LONGEST_TASK}; it stays {self._task!r}'
             )
+
+    def _take_health(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == 'driver/arm':
+                said = {pair.key: pair.value for pair in status.values}
+                self._fault = said.get('reason', '?') if said.get('state') == 'fault' else ''
 
     # What goes out.
 
@@ -191,7 +218,8 @@ class PolicyNode(Node):
             return  # the watch says so; the next image asks again
         now = self._now()
         self._observation_age.add((now - observation.captured) * 1e-9)
-        guidance = self._pilot.ask(observation.captured, now)
+        guidance = self._pilot.ask(observation.captured)
+        self._asked_at = now
         self._observed = observation.captured
         if guidance is not None and self._warm is not None and self._warm.guided:
             prefix = radians_to_dataset(guidance.prefix)
@@ -218,9 +246,10 @@ class PolicyNode(Node):
 
     def _follow(self, chunk: Chunk) -> None:
         self._inference_time.add(chunk.seconds)
+        self._asked_at = None
         observed, self._observed = self._observed, None
         if observed is None:
-            return  # nobody asked
+            return  # disabled or reset meanwhile: it belongs to no episode
         actions = dataset_to_radians(chunk.actions)
         held = self._pilot.held
         plan = self._pilot.answer(actions, self._now())
@@ -232,15 +261,17 @@ class PolicyNode(Node):
         self._tell(held)
 
     def _watch(self) -> None:
+        now = self._now()
+        timeout = self._settings.inference_timeout
+        # Also amid a hold or when disabled: nothing can be asked until this one is over.
+        if self._asked_at is not None and not 0 <= (now - self._asked_at) * 1e-9 <= timeout:
+            self._restart(f'no chunk for {timeout:g} s')
         if not self._pilot.enabled:
             return
-        now = self._now()
         held = self._pilot.held
-        if self._pilot.silent(now):
-            self._restart(f'no chunk for {self._settings.inference_timeout:g} s')
-        pose = self._latest.pose()
         inputs = self._latest.complaint(now) or ''
-        self._publish(self._pilot.watch(now, inputs, None if inputs else pose))
+        pose = None if inputs else self._latest.pose()
+        self._publish(self._pilot.watch(now, inputs, self._fault, pose))
         self._tell(held)
 
     def _restart(self, reason: str) -> None:
@@ -248,14 +279,14 @@ class PolicyNode(Node):
         assert self._inference is not None
         self._restarts += 1
         self._publish(self._pilot.hold(f'{reason}; it is started again', self._now()))
-        self.get_logger().warning(f'{reason}; the arm holds until the inference is back')
+        self.get_logger().warning(f'{reason}; the inference is started again')
         self._warm = None
-        self._observed = None
+        self._observed = self._asked_at = None
         self._inference.restart()
 
     def _publish(self, plan: Plan | None) -> None:
         if plan is not None:
-            self._trajectory.publish(_message(plan))
+            self._trajectory.publish(trajectory(plan))
 
     def _tell(self, held_before: str) -> None:
         """Say when the arm holds and goes on; why it holds now, diagnostics say each second."""
@@ -294,8 +325,11 @@ class PolicyNode(Node):
     def _enable(self, request: Any) -> tuple[bool, str]:
         if not request.data:
             self._publish(self._pilot.disable(self._now()))
+            self._observed = None
             self._listen_to_reference()
             return True, 'disabled; the arm holds'
+        if self._pilot.enabled:
+            return True, f'enabled already: {self._task}'
         if not self._task:
             raise UserError(f'no task on {topics.TASK.name}; publish one')
         observation = self._latest.observation(self._now())
@@ -324,6 +358,7 @@ class PolicyNode(Node):
     def _reset(self, _: Any) -> tuple[bool, str]:
         assert self._inference is not None
         self._publish(self._pilot.reset(self._now()))
+        self._observed = None
         self._inference.reset()
         return True, 'reset'
 
@@ -372,7 +407,7 @@ class PolicyNode(Node):
         values: dict[str, str | float | int | bool] = {
             'inference': self._settings.inference,
             'mode': self._settings.mode,
-            'guided': self._warm is not None and self._warm.guided,
+            'guided': bool(self._warm and self._warm.guided and self._settings.mode == Mode.RTC),
             'task': self._task,
             'doubts': '; '.join(self._doubts),
             'chunks': counts.followed,
@@ -397,6 +432,8 @@ class PolicyNode(Node):
             values[key] = 1e3 * self._observation_to_command.percentile(q)
         level = Level.OK
         message = 'running' if self._pilot.enabled else 'ready' if self._serving else 'loading'
+        if self._warm is None:
+            message = 'loading'
         if self._checkpoint is None:
             message = 'waiting for an inference node on another machine'
         if counts.late:
@@ -415,9 +452,11 @@ class PolicyNode(Node):
         }
         if self._pilot.held:
             return Status('policy/motion', Level.ERROR, f'holds: {self._pilot.held}', values)
-        return Status(
-            'policy/motion', Level.OK, 'moving' if self._pilot.enabled else 'disabled', values
-        )
+        if not self._pilot.enabled:
+            return Status('policy/motion', Level.OK, 'disabled', values)
+        if self._pilot.starving:
+            return Status('policy/motion', Level.WARN, 'waits for actions', values)
+        return Status('policy/motion', Level.OK, 'moving', values)
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -429,16 +468,27 @@ def _read(folder: str) -> Checkpoint:
     return checkpoint.read(Path(folder))
 
 
-def _message(plan: Plan) -> JointTrajectory:
+def trajectory(plan: Plan) -> JointTrajectory:
     """Positions, velocities and accelerations: the driver then goes from one to the next by a
     quintic, and ends at rest.
+
+    The second row is left out: the driver hears of the plan some milliseconds after its start, 30
+    on a busy computer, and would have to be at that row within what is left of the tick.
     """
-    rows = plan.positions.tolist(), plan.velocities.tolist(), plan.accelerations.tolist()
+    rows = plan.times, plan.positions, plan.velocities, plan.accelerations
     points = [
-        JointTrajectoryPoint(positions=position, velocities=velocity, accelerations=acceleration)
-        for position, velocity, acceleration in zip(*rows, strict=True)
+        (
+            time,
+            JointTrajectoryPoint(
+                positions=position.tolist(),
+                velocities=velocity.tolist(),
+                accelerations=acceleration.tolist(),
+            ),
+        )
+        for time, position, velocity, acceleration in zip(*rows, strict=True)
     ]
-    return _timed(points, plan.times)
+    times, sent = zip(*(points[:1] + points[2:]), strict=True)
+    return _timed(list(sent), times)
 
 
 def _predicted(actions: Array, observed: int, fps: float) -> JointTrajectory:

@@ -1,8 +1,8 @@
 """When an inference starts, and what becomes of its chunk of actions; pure.
 
 Time is in nanoseconds of the one clock: action i of a chunk belongs to the time of its observation
-plus i ticks of 1/fps, whenever the chunk arrives and whatever is left of the one before. Nothing
-here reads a clock.
+plus i ticks of 1/fps, whenever the chunk arrives and whatever is left of the one before; only in
+sync mode a chunk begins when it comes. Nothing here reads a clock.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,9 @@ _FADE = 10
 # Guidance ties a chunk to what is decided for so many actions behind the delay, ever more loosely.
 # More hold the policy to what it saw long ago, fewer let it change its mind (docs/chunking.md).
 _TIED = 15
+
+# To lead an arm to where it is.
+_LEAD_SECONDS = 1.0
 
 # Temporal ensembling: the weight of a chunk, exp(-m i), i counting from the oldest (Zhao et al.,
 # Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware, 2023, m = 0.01).
@@ -89,30 +92,36 @@ class Schedule:
         self._delays = Delays()
         self.plan: Plan | None = None
         self._due: float | None = None
-        self._asked: int | None = None  # capture time of what is being inferred
+        self.asked: int | None = None  # capture time of what is being inferred
         self._chunks: list[_Chunk] = []  # that the plan follows, the oldest first
         self._last_action = 0  # when the last of their actions is due
+        self._length = 0  # actions of the last chunk
 
     def start(self, now: int, pose: Array) -> None:
-        """Begin with the arm at rest at `pose`, shape (6,), radians.
+        """Begin with the arm at rest at `pose`, shape (6,), radians, unless a plan still runs.
 
         The first observation is the first that is captured from then on.
         """
+        if self.plan is None or now >= self.plan.end:
+            self.stand(now, pose)
+        else:
+            self.forget(now)
+
+    def stand(self, now: int, pose: Array) -> None:
+        """Begin anew from an arm that stands at `pose`, whatever was planned."""
         self.plan = standing(pose, now, self._tick)
-        self._due = float(now)
-        self._asked = None
-        self._chunks.clear()
-        self._last_action = now
+        self.forget(now)
 
     def forget(self, now: int) -> None:
         """Begin anew amid the motion: what was asked for is not heard, and asked for again."""
         self._chunks.clear()
-        self._asked = None
+        self._last_action = now
+        self.asked = None
         self._due = float(now)
 
     def stop(self) -> None:
         """Ask for nothing more; what was asked for is not heard."""
-        self._asked = None
+        self.asked = None
         self._due = None
 
     def is_due(self, captured: int) -> bool:
@@ -121,7 +130,7 @@ class Schedule:
         The nearest one to the due time is, so a camera that jitters by less than half a tick is
         observed every `interval` frames exactly.
         """
-        if self._due is None or self._asked is not None or self.plan is None:
+        if self._due is None or self.asked is not None or self.plan is None:
             return False
         if self._mode is Mode.SYNC and captured < self._last_action:
             return False
@@ -130,15 +139,16 @@ class Schedule:
     def ask(self, captured: int) -> Guidance | None:
         """Note that the inference of that observation starts; return what is to guide it."""
         assert self.plan is not None
-        self._asked = captured
+        self.asked = captured
         self._due = captured + self._interval * self._tick * 1e9
         delay = self._delays.foreseen()
-        if self._mode is not Mode.RTC or delay is None:
+        if self._mode is not Mode.RTC or delay is None or delay >= self._length:
             return None
         # What the plan adds behind the last action, to come to rest, is decided only for as long
         # as the inference takes: it must not keep the policy from going on.
         left = int((self._last_action - captured) * 1e-9 / self._tick) + 1
-        times = captured + _ticks(np.arange(max(left, delay)), self._tick)
+        count = min(max(left, delay, 1), self._length)
+        times = captured + _ticks(np.arange(count), self._tick)
         return Guidance(self.plan.at(times), delay, delay + _TIED)
 
     def starving(self, now: int) -> bool:
@@ -152,14 +162,15 @@ class Schedule:
         the plan remains, when all of them are already in the past, or nothing was asked for since
         the start.
         """
-        observed, self._asked = self._asked, None
+        observed, self.asked = self.asked, None
         if observed is None or self.plan is None:
             return None
-        self._delays.add((now - observed) * 1e-9 / self._tick)
+        self._length = len(actions)
+        self._delays.add(max(now - observed, 0) * 1e-9 / self._tick)
         if self._mode is Mode.SYNC:
             observed = now
         chunk = _Chunk(observed, self._tick, actions)
-        if chunk.end < now + self._tick * 1e9:
+        if int((chunk.end - now) * 1e-9 / self._tick) < 1:
             return None
         if self._mode is not Mode.ENSEMBLE:
             self._chunks.clear()
@@ -170,8 +181,19 @@ class Schedule:
         wanted = self._mean(times)
         apart = self.plan.at(now)[0] - wanted[0]
         apart[GRIPPER] = 0.0
-        wanted += apart * _fading(ticks)[:, None]
+        wanted += apart * _fading(ticks, _FADE)[:, None]
         self.plan = following(self.plan, now, wanted[1:], self._limits)
+        return self.plan
+
+    def lead(self, now: int, pose: Array) -> Plan:
+        """Return the plan that leads the arm to rest at `pose`, shape (6,), and takes over."""
+        assert self.plan is not None
+        self._chunks.clear()
+        self._last_action = now
+        count = round(_LEAD_SECONDS / self._tick)
+        way = _fading(np.arange(1, count + 1), count)[:, None]
+        wanted = pose + (self.plan.at(now) - pose) * way
+        self.plan = following(self.plan, now, wanted, self._limits)
         return self.plan
 
     def brake(self, now: int) -> Plan:
@@ -198,7 +220,7 @@ def _ticks(count: NDArray[np.int64], tick: float) -> NDArray[np.int64]:
     return np.round(count * tick * 1e9).astype(np.int64)
 
 
-def _fading(ticks: NDArray[np.int64]) -> Array:
-    """Return weights from one to zero in _FADE ticks, as smooth as a motion of least jerk."""
-    s = np.clip(ticks / _FADE, 0, 1)
+def _fading(ticks: NDArray[np.int64], count: int) -> Array:
+    """Return weights from one to zero in `count` ticks, as smooth as a motion of least jerk."""
+    s = np.clip(ticks / count, 0, 1)
     return np.asarray(1 - s**3 * (10 - 15 * s + 6 * s * s))

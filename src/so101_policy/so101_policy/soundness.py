@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from so101_description.joints import JOINTS, URDF_LIMITS
+from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
 from so101_policy.plan import Array
 
 # Radians beyond the joints' limits. Calibrations differ from the URDF by some degrees, and people
@@ -13,7 +13,10 @@ _BEYOND = np.deg2rad(20)
 _SPEED = 25.0
 
 # Radians from where the arm is sent: further than a policy goes on its own demonstrations' ways.
-_AWAY = np.deg2rad(90)
+_FAR = np.deg2rad(90)
+
+# Open or closed is what many policies say of a gripper, and the plan makes a way of it.
+_ARM = np.arange(len(JOINTS)) != GRIPPER
 
 _LOW, _HIGH = np.array([URDF_LIMITS[joint] for joint in JOINTS]).T
 
@@ -28,8 +31,11 @@ def complaint(actions: Array, pose: Array, fps: float) -> str:
         return 'the policy gave actions that are not finite'
     for excess, text in (
         (np.maximum(_LOW - actions, actions - _HIGH).max(axis=0) - _BEYOND, 'out of its range'),
-        (np.abs(actions[0] - pose) - _AWAY, 'from where it is'),
-        (np.abs(np.diff(actions, axis=0)).max(axis=0, initial=0.0) - _SPEED / fps, 'in a leap'),
+        (np.abs(actions[0] - pose) * _ARM - _FAR, 'from where it is'),
+        (
+            np.abs(np.diff(actions, axis=0)).max(axis=0, initial=0.0) * _ARM - _SPEED / fps,
+            'in a leap',
+        ),
     ):
         joint = int(excess.argmax())
         if excess[joint] > 0:

@@ -93,6 +93,21 @@ def test_a_jerk_limit_that_a_motion_exceeds_gives_way_and_nothing_else_does() ->
     assert np.abs(velocity).max() <= LIMITS.velocity * 1.001
 
 
+@pytest.mark.parametrize('fps', [1, 5, 10, 30, 100])
+@pytest.mark.parametrize('limits', [(3, 15, 400), (5, 1, 10), (5, 15, 50), (0.1, 40, 2000)])
+def test_every_rate_and_limit_leaves_a_way_to_brake(
+    fps: int, limits: tuple[float, float, float]
+) -> None:
+    tick = 1 / fps
+    wanted = np.tile(HOME + 3.0, (50, 1))
+    plan = following(standing(HOME, NOW, tick), NOW, wanted, Limits(*limits))
+    for seconds in (0.3, 1.1, 3.0):
+        stop = braking(plan, after(seconds), Limits(*limits))
+        rows = np.vstack([stop.past[-1:], stop.positions[1:]])
+        assert np.abs(np.diff(rows, axis=0)).max() <= limits[0] * tick * 1.001
+        assert np.abs(np.diff(rows[-3:], axis=0)).max() == 0
+
+
 def test_a_standing_arm_stays() -> None:
     plan = standing(HOME, NOW, TICK)
     np.testing.assert_array_equal(plan.at([NOW - 10**9, NOW, NOW + 10**9]), [HOME] * 3)

@@ -132,7 +132,8 @@ def check_continuity(messages: list[JointTrajectory]) -> None:
             fast = np.diff(step, axis=0)[0] * FPS
             assert np.abs(motion.velocities[0] - fast).max() < 0.5
         assert not motion.velocities[-1].any()
-        assert np.abs(np.diff(motion.positions, 2, axis=0)).max() * FPS**2 < 15.5
+        # The first point is two ticks before the second one.
+        assert np.abs(np.diff(motion.positions[1:], 2, axis=0)).max() * FPS**2 < 15.5
 
 
 def start(folder: Path | str, **parameters: Any) -> subprocess.Popen[str]:
@@ -257,9 +258,8 @@ def test_an_inference_on_another_machine_may_end_and_come_back(smolvla: Path, en
         robot.task.publish(String(data='put the cube in the bowl'))
         robot.wait(lambda: enabling(robot).success)
         robot.wait(lambda: len(robot.trajectories) >= 3)
-        values = robot.status('policy/inference')[1]
-        assert values['checkpoint'] == str(smolvla)
-        assert int(values['request_bytes']) > 1000
+        robot.wait(lambda: int(robot.status('policy/inference')[1]['request_bytes']) > 1000)
+        assert robot.status('policy/inference')[1]['checkpoint'] == str(smolvla)
         there.kill()
         robot.wait(lambda: robot.status('policy/motion')[0].startswith('holds: '))
         stop = Motion(robot.trajectories[-1])

@@ -125,6 +125,30 @@ def test_the_way_to_rest_is_decided_only_for_as_long_as_an_inference_takes() -> 
     assert np.ptp(guidance.prefix, axis=0).max() < 1e-9, 'by then the arm stands'
 
 
+def test_a_delay_longer_than_a_chunk_gives_no_guidance_and_one_of_the_future_none_below_0() -> (
+    None
+):
+    made = schedule()
+    made.ask(tick(0))
+    assert made.answer(ramp(0), tick(60)) is None
+    assert made.ask(tick(61)) is None
+    made = schedule()
+    made.ask(tick(4))
+    made.answer(ramp(0), tick(0))
+    guidance = made.ask(tick(10))
+    assert guidance is not None
+    assert guidance.delay == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 60), st.floats(0.999, 1.001))
+def test_a_chunk_that_leaves_about_one_action_is_late_or_followed(count: int, left: float) -> None:
+    for mode in Mode:
+        made = schedule(mode)
+        made.ask(tick(0))
+        made.answer(ramp(0, count), tick(count - 1 - left))
+
+
 def test_a_spike_is_forgotten() -> None:
     made = schedule(interval=1)
     for number in range(60):
