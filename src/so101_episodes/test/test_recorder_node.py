@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CompressedImage, JointState
@@ -71,6 +72,7 @@ def test_every_topic_is_recorded_as_often_as_it_was_published(graph: Any, tmp_pa
         lambda: all(p.get_subscription_count() for p in publishers.values()), 'recorder'
     )
     publishers[JOINT_STATES.name].publish(JointState())  # belongs to no episode
+    assert publishers[JOINT_STATES.name].wait_for_all_acked(Duration(seconds=20))  # it has arrived
     health = Health(graph)
     success, path = graph.call(EPISODE_START)
     assert success

@@ -1,6 +1,7 @@
 """The policy node: observations from topics, chunks from inference, trajectories to the arm."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_node import topics
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
+from so101_node.mailbox import Mailbox
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.reception import Reception
@@ -110,7 +112,8 @@ class PolicyNode(Node):
         self._restarts = 0
         self._doubts: list[str] = []  # of the preflight check, since it was enabled
         self._observed: int | None = None  # capture time of what is being inferred
-        self._asked_at: int | None = None  # and when that began, whatever the pilot makes of it
+        # When that began, s of the monotonic clock, whatever the pilot makes of it.
+        self._asked_at: float | None = None
         self._fault = ''  # why the driver holds the arm
         self._reference: JointState | None = None  # the latest, while the policy is disabled
 
@@ -124,7 +127,7 @@ class PolicyNode(Node):
         self._trajectory = self.publisher(topics.JOINT_TRAJECTORY)
         for camera, of in topics.CAMERAS.items():
             self.subscribe(of.image, partial(self._take_image, camera))
-        self.subscribe(topics.JOINT_STATES, self._take_joints)
+        self._joints = Mailbox(self, topics.JOINT_STATES)
         self._reference_subscription: Subscription | None = None
         self._listen_to_reference()
         self.subscribe(topics.TASK, self._take_task)
@@ -180,13 +183,15 @@ class PolicyNode(Node):
     def _take_image(self, camera: str, message: Image, info: Any) -> None:
         self._receptions[camera].add(info)
         self._latest.add_image(camera, to_nanoseconds(message.header.stamp), message)
+        self._take_joints()
         captured = self._latest.captured()
         if captured is not None and self._warm is not None and self._pilot.is_due(captured):
             self._infer()
 
-    def _take_joints(self, message: JointState, info: Any) -> None:
-        self._receptions['joint_states'].add(info)
-        self._latest.add_joints(to_nanoseconds(message.header.stamp), message)
+    def _take_joints(self) -> None:
+        for message, info in self._joints.take():
+            self._receptions['joint_states'].add(info)
+            self._latest.add_joints(to_nanoseconds(message.header.stamp), message)
 
     def _take_reference(self, message: JointState) -> None:
         self._reference = message
@@ -219,7 +224,7 @@ class PolicyNode(Node):
         now = self._now()
         self._observation_age.add((now - observation.captured) * 1e-9)
         guidance = self._pilot.ask(observation.captured)
-        self._asked_at = now
+        self._asked_at = time.monotonic()
         self._observed = observation.captured
         if guidance is not None and self._warm is not None and self._warm.guided:
             prefix = radians_to_dataset(guidance.prefix)
@@ -261,10 +266,11 @@ class PolicyNode(Node):
         self._tell(held)
 
     def _watch(self) -> None:
+        self._take_joints()
         now = self._now()
         timeout = self._settings.inference_timeout
         # Also amid a hold or when disabled: nothing can be asked until this one is over.
-        if self._asked_at is not None and not 0 <= (now - self._asked_at) * 1e-9 <= timeout:
+        if self._asked_at is not None and time.monotonic() - self._asked_at > timeout:
             self._restart(f'no chunk for {timeout:g} s')
         if not self._pilot.enabled:
             return
@@ -478,14 +484,14 @@ def trajectory(plan: Plan) -> JointTrajectory:
     rows = plan.times, plan.positions, plan.velocities, plan.accelerations
     points = [
         (
-            time,
+            due,
             JointTrajectoryPoint(
                 positions=position.tolist(),
                 velocities=velocity.tolist(),
                 accelerations=acceleration.tolist(),
             ),
         )
-        for time, position, velocity, acceleration in zip(*rows, strict=True)
+        for due, position, velocity, acceleration in zip(*rows, strict=True)
     ]
     times, sent = zip(*(points[:1] + points[2:]), strict=True)
     return _timed(list(sent), times)
@@ -499,8 +505,8 @@ def _predicted(actions: Array, observed: int, fps: float) -> JointTrajectory:
 def _timed(points: list[JointTrajectoryPoint], times: Sequence[int]) -> JointTrajectory:
     message = JointTrajectory(joint_names=list(JOINTS), points=points)
     message.header.stamp = from_nanoseconds(times[0])
-    for point, time in zip(points, times, strict=True):
-        seconds, nanoseconds = divmod(time - times[0], 1_000_000_000)
+    for point, due in zip(points, times, strict=True):
+        seconds, nanoseconds = divmod(due - times[0], 1_000_000_000)
         point.time_from_start.sec = seconds
         point.time_from_start.nanosec = nanoseconds
     return message
