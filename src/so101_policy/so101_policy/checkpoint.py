@@ -19,7 +19,7 @@ from so101_description.joints import JOINTS
 from so101_node.error import UserError
 from so101_policy import feature_statistics, json_object, training
 from so101_policy.feature_statistics import Statistics
-from so101_policy.features import ACTION, STATE, image_feature
+from so101_policy.features import ACTION, STATE, image_feature, robot_names
 from so101_policy.json_object import field
 from so101_policy.tensor_file import TensorFile
 from so101_policy.training import TRAIN_CONFIG, Training
@@ -272,13 +272,13 @@ def _check_features(config: dict[str, Any], before: '_Pipeline', path: Path) -> 
             raise UserError(f'{path}: feature {name} is {feature!r}, expected a type and a shape')
 
     renames = before.rename_map()
-    dataset_names = {policy: dataset for dataset, policy in renames.items()}
     visual = {name for name, feature in inputs.items() if feature['type'] == 'VISUAL'}
     empty = {f'observation.images.empty_camera_{i}' for i in range(config.get('empty_cameras', 0))}
     # What a base model had and the dataset did not: training went without it, and so does this.
     empty |= {name for name in visual if not before.saw(name)}
-    images = {dataset_names.get(name, name): inputs[name]['shape'] for name in visual - empty}
-    given = {dataset_names.get(name, name) for name in visual}
+    names = robot_names(visual, renames)
+    images = {names[name]: inputs[name]['shape'] for name in visual - empty}
+    given = set(names.values())
     robot = {image_feature(camera) for camera in CAMERAS}
     if set(images) != robot:
         raise UserError(
@@ -344,8 +344,8 @@ class _Pipeline:
         """
         shapes = self._tensors.shapes if self._tensors else {}
         seen = {name.rpartition('.')[0] for name in shapes if name.startswith(image_feature(''))}
-        dataset_names = {policy: dataset for dataset, policy in self.rename_map().items()}
-        return not seen or camera in seen or dataset_names.get(camera, camera) in seen
+        here = robot_names([camera], self.rename_map())[camera]
+        return not seen or camera in seen or here in seen
 
     def statistics(self, name: str) -> Statistics | None:
         """Return the saved statistics of a feature, by its name in the dataset or the policy.

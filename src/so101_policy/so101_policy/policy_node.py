@@ -164,14 +164,14 @@ class PolicyNode(Node):
             raise UserError(
                 f'parameter fps: {given.fps:g}, but the checkpoint was made for {found.fps:g}'
             )
-        if found is not None and given.interval > found.chunk_size:
-            raise UserError(
-                f'parameter interval: {given.interval} actions, but a chunk has {found.chunk_size}'
-            )
         if found is not None and found.chunk_size < 2:
             raise UserError(
                 f'checkpoint {found.path}: its chunks have {found.chunk_size} action; '
                 'only policies that predict at least two can be executed'
+            )
+        if found is not None and given.interval > found.chunk_size:
+            raise UserError(
+                f'parameter interval: {given.interval} actions, but a chunk has {found.chunk_size}'
             )
         self._fps = given.fps or (found and found.fps) or _FPS
         limits = Limits(given.max_velocity, given.max_acceleration, given.max_jerk)
