@@ -38,7 +38,7 @@ def test_show_args_says_what_the_runner_says(wiring: Wiring) -> None:
 def test_an_unknown_argument_is_refused() -> None:
     ended = launch('chekpoint:=x')
     assert ended.returncode == 1
-    assert 'unknown argument chekpoint; known: checkpoint, task' in ended.stdout
+    assert 'unknown argument chekpoint; known: checkpoint, mode' in ended.stdout
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
