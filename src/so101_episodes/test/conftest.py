@@ -25,6 +25,7 @@ class Graph:
         self.node = Node('test')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
+        self.node.create_timer(0.1, lambda: None)  # looks again, should a wake-up have been missed
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
         self._processes: list[subprocess.Popen[str]] = []
