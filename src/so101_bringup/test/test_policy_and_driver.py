@@ -9,8 +9,8 @@ from so101_driver.trajectory import Schedule as DriverSchedule
 from so101_driver.trajectory import parse
 from so101_policy.pilot import Pilot
 from so101_policy.plan import Limits, Plan
-from so101_policy.policy_node import trajectory
 from so101_policy.schedule import Mode, Schedule
+from so101_policy.trajectory_message import of_plan
 
 START = 1_700_000_000_000_000_000
 FPS = 30
@@ -46,7 +46,7 @@ def test_the_driver_takes_every_plan_and_follows_it_smoothly(late: float, most: 
     cycle = 5_000_000
     for now in range(START, at(4.5), cycle):
         while waiting and waiting[0][0] <= now:
-            driver.add(parse(trajectory(waiting.pop(0)[1]), now))
+            driver.add(parse(of_plan(waiting.pop(0)[1]), now))
         driver.advance(now, motion, now - cycle)
         motion = driver.target(now) or motion
         way.append(motion.position)

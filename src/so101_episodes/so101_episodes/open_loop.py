@@ -29,7 +29,6 @@ from so101_policy.schedule import Mode
 
 DESCRIPTION = 'Play an episode to a policy, with no arm: predicted against recorded actions.'
 
-_MODES = tuple(Mode)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -163,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, help='default: outputs/open_loop/<episode>')
     parser.add_argument(
         '--mode',
-        choices=_MODES,
+        choices=tuple(Mode),
         default='ensemble',
         help="the policy node's; default: ensemble, which predicts from the observation alone",
     )

@@ -232,7 +232,7 @@ class RecordedEpisode:
     def _event(self, connection: Connection, received: int, data: bytes) -> Event:
         message = self._decode(connection, data)
         stamp = self._stamp(message, received, connection.topic)
-        if connection.msgtype == _type(JOINT_STATES):
+        if connection.msgtype == JOINT_STATES.type_name:
             return Reading(stamp, tuple(message.name), tuple(message.position.tolist()))
         camera = next(name for name, c in self._cameras.items() if c.topic == connection.topic)
         try:
@@ -247,17 +247,13 @@ def _find(reader: Reader, topic: Topic) -> Connection | None:
     """Return the bag's topic, None when it holds no message of it."""
     for connection in reader.connections:
         if connection.topic.lstrip('/') == topic.name and connection.msgcount:
-            if connection.msgtype != _type(topic):
+            if connection.msgtype != topic.type_name:
                 raise UserError(
                     f'{reader.path}: {connection.topic} is a {connection.msgtype}, '
-                    f'expected {_type(topic)}'
+                    f'expected {topic.type_name}'
                 )
             return connection
     return None
-
-
-def _type(topic: Topic) -> str:
-    return f'{topic.type.__module__.split(".")[0]}/msg/{topic.type.__name__}'
 
 
 def _nanoseconds(time: Any) -> int:

@@ -197,7 +197,7 @@ class Recorder(Node):
 def _channel(name: str, topic: Topic) -> Channel:
     return Channel(
         topic=name,
-        type=f'{topic.type.__module__.split(".")[0]}/msg/{topic.type.__name__}',
+        type=topic.type_name,
         depth=topic.qos.depth,
         reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
         latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,

@@ -19,6 +19,11 @@ class Topic(NamedTuple):
     qos: QoSProfile
     meaning: str
 
+    @property
+    def type_name(self) -> str:
+        """The type as bags name it: 'sensor_msgs/msg/JointState'."""
+        return f'{self.type.__module__.split(".")[0]}/msg/{self.type.__name__}'
+
 
 class Service(NamedTuple):
     name: str

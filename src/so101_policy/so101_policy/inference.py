@@ -74,11 +74,7 @@ class Inference:
             pixels[:] = observation.images[camera]
         request: dict[str, object] = {'state': observation.state.tolist(), 'task': task}
         if guidance is not None:
-            request['guidance'] = {
-                'prefix': guidance.prefix.tolist(),
-                'delay': guidance.delay,
-                'horizon': guidance.horizon,
-            }
+            request['guidance'] = guidance.values()
         self._tell(request)
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ from so101_cameras.image import from_jpeg, to_jpeg
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
+from so101_policy import json_object
 from so101_policy.inference import Chunk
 from so101_policy.json_object import field
 from so101_policy.observation import Observation
@@ -82,11 +83,7 @@ class Request:
             'state': self.state.tolist(),
         }
         if self.guidance is not None:
-            header['guidance'] = {
-                'prefix': self.guidance.prefix.tolist(),
-                'delay': self.guidance.delay,
-                'horizon': self.guidance.horizon,
-            }
+            header['guidance'] = self.guidance.values()
         return _joined(header, [self.jpegs[camera] for camera in CAMERAS])
 
 
@@ -144,7 +141,7 @@ class Hello:
 
 def decode_hello(text: str) -> Hello:
     """Raises UserError for anything that `Hello.encode` does not write; not of `checkpoint`."""
-    values = _object(text, _HELLO)
+    values = json_object.parse(text, _HELLO)
     state = _text(values, 'state', _HELLO)
     if state not in ('loading', 'warm', 'ended'):
         raise UserError(f'{_HELLO}: state is {state!r}, expected loading, warm or ended')
@@ -170,7 +167,7 @@ def _parts(data: bytes, count: int, where: str) -> tuple[dict[str, Any], list[by
     line, newline, rest = data.partition(b'\n')
     if not newline:
         raise UserError(f'{where}: {len(data)} bytes without a header')
-    header = _object(line, where)
+    header = json_object.parse(line, where)
     sizes = field(header, 'sizes', list, where)
     if len(sizes) != count or not all(type(size) is int and size >= 0 for size in sizes):
         raise UserError(f'{where}: sizes is {sizes!r}, expected {count} numbers of bytes')
@@ -178,16 +175,6 @@ def _parts(data: bytes, count: int, where: str) -> tuple[dict[str, Any], list[by
         raise UserError(f'{where}: {len(rest)} bytes after its header, which says {sum(sizes)}')
     ends = np.cumsum([0, *sizes]).tolist()
     return header, [rest[a:b] for a, b in pairwise(ends)]
-
-
-def _object(text: str | bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'{where}: not JSON: {error}') from error
-    if not isinstance(value, dict):
-        raise UserError(f'{where}: holds a {type(value).__name__}, expected a JSON object')
-    return value
 
 
 def _name(header: Mapping[str, Any], where: str) -> Name:

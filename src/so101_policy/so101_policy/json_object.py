@@ -12,17 +12,17 @@ def read(path: Path) -> dict[str, Any]:
     """Return the object in the file. UserError when it is missing or holds something else."""
     require(path)
     try:
-        return parse(path.read_text(), str(path))
+        return parse(path.read_text(), path, cure='; copy the file again')
     except UnicodeDecodeError as error:
         raise UserError(f'{path}: not text: {error}; copy the file again') from error
 
 
-def parse(text: str, where: str) -> dict[str, Any]:
-    """Return the object in `text`; `where` names its origin in the UserError."""
+def parse(text: str | bytes, where: object, cure: str = '') -> dict[str, Any]:
+    """Return the object in `text`; `where` names its origin in the UserError, `cure` ends it."""
     try:
         value = json.loads(text)
-    except ValueError as error:
-        raise UserError(f'{where}: not JSON: {error}; copy the file again') from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{where}: not JSON: {error}{cure}') from error
     if not isinstance(value, dict):
         raise UserError(f'{where}: holds a {type(value).__name__}, expected a JSON object')
     return value

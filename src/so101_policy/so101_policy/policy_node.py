@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,7 @@ from rclpy.duration import Duration
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from so101_description.joints import JOINTS
 from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_node import topics
 from so101_node.diagnostics import Diagnostics, Level, Status
@@ -26,8 +23,8 @@ from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.reception import Reception
 from so101_node.samples import Samples
-from so101_node.stamp import from_nanoseconds, to_nanoseconds
-from so101_policy import checkpoint
+from so101_node.stamp import to_nanoseconds
+from so101_policy import checkpoint, trajectory_message
 from so101_policy.checkpoint import Checkpoint
 from so101_policy.features import joint_state
 from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
@@ -262,7 +259,7 @@ class PolicyNode(Node):
         if plan is not None and not self._pilot.held:
             self._observation_to_command.add((self._now() - observed) * 1e-9)
         if np.isfinite(actions).all():  # what was predicted, also when it is not followed
-            self._action_chunk.publish(_predicted(actions, observed, self._fps))
+            self._action_chunk.publish(trajectory_message.of_chunk(actions, observed, self._fps))
         self._tell(held)
 
     def _watch(self) -> None:
@@ -292,7 +289,7 @@ class PolicyNode(Node):
 
     def _publish(self, plan: Plan | None) -> None:
         if plan is not None:
-            self._trajectory.publish(trajectory(plan))
+            self._trajectory.publish(trajectory_message.of_plan(plan))
 
     def _tell(self, held_before: str) -> None:
         """Say when the arm holds and goes on; why it holds now, diagnostics say each second."""
@@ -472,44 +469,6 @@ def _read(folder: str) -> Checkpoint:
     if not folder:
         raise UserError('parameter checkpoint: none given; give the folder of a checkpoint')
     return checkpoint.read(Path(folder))
-
-
-def trajectory(plan: Plan) -> JointTrajectory:
-    """Positions, velocities and accelerations: the driver then goes from one to the next by a
-    quintic, and ends at rest.
-
-    The second row is left out: the driver hears of the plan some milliseconds after its start, 30
-    on a busy computer, and would have to be at that row within what is left of the tick.
-    """
-    rows = plan.times, plan.positions, plan.velocities, plan.accelerations
-    points = [
-        (
-            due,
-            JointTrajectoryPoint(
-                positions=position.tolist(),
-                velocities=velocity.tolist(),
-                accelerations=acceleration.tolist(),
-            ),
-        )
-        for due, position, velocity, acceleration in zip(*rows, strict=True)
-    ]
-    times, sent = zip(*(points[:1] + points[2:]), strict=True)
-    return _timed(list(sent), times)
-
-
-def _predicted(actions: Array, observed: int, fps: float) -> JointTrajectory:
-    times = [observed + round(i * 1e9 / fps) for i in range(len(actions))]
-    return _timed([JointTrajectoryPoint(positions=row) for row in actions.tolist()], times)
-
-
-def _timed(points: list[JointTrajectoryPoint], times: Sequence[int]) -> JointTrajectory:
-    message = JointTrajectory(joint_names=list(JOINTS), points=points)
-    message.header.stamp = from_nanoseconds(times[0])
-    for point, due in zip(points, times, strict=True):
-        seconds, nanoseconds = divmod(due - times[0], 1_000_000_000)
-        point.time_from_start.sec = seconds
-        point.time_from_start.nanosec = nanoseconds
-    return message
 
 
 def main() -> None:

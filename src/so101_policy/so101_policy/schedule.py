@@ -7,6 +7,7 @@ sync mode a chunk begins when it comes. Nothing here reads a clock.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,10 @@ class Guidance:
     prefix: Array
     delay: int
     horizon: int
+
+    def values(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        return {'prefix': self.prefix.tolist(), 'delay': self.delay, 'horizon': self.horizon}
 
 
 @dataclass(frozen=True)
