@@ -18,4 +18,9 @@ setup(
     maintainer_email='maintainers@so101.example.org',
     description='The SO-101 arm as data: joints, limits, home pose, names, units.',
     license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'robot_description = so101_description.robot_model:main',
+        ],
+    },
 )

@@ -18,6 +18,7 @@ class Mailbox:
 
     def __init__(self, node: Node, topic: Topic, raw: bool = False) -> None:
         """`raw`: messages are taken as bytes, serialized."""
+        self._node = node
         self._subscription = node.create_subscription(
             topic.type,
             topic.name,
@@ -35,6 +36,10 @@ class Mailbox:
         with handle:
             while taken := handle.take_message(subscription.msg_type, subscription.raw):
                 yield taken
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
 
 
 class _Uncalled(CallbackGroup):

@@ -12,14 +12,16 @@ from typing import Any
 
 import rclpy
 import rclpy.node
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.service import Service as RosService
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.task import Future
+from rclpy.timer import Timer
 
 from so101_node.error import UserError
 from so101_node.lifetime import end_with_parent
@@ -43,6 +45,18 @@ class Node(rclpy.node.Node):
         self.ended: Future = Future()
         # A service that waits must not hold up everything else of the node.
         self._waiting_services = ReentrantCallbackGroup()
+
+    def create_timer(
+        self,
+        timer_period_sec: float,
+        callback: Callable[[], None],
+        callback_group: CallbackGroup | None = None,
+        clock: Clock | None = None,
+        autostart: bool = True,
+    ) -> Timer:
+        """As rclpy's, but by the steady clock: a system clock that is set back stops no timer."""
+        steady = clock or Clock(clock_type=ClockType.STEADY_TIME)
+        return super().create_timer(timer_period_sec, callback, callback_group, steady, autostart)
 
     def end(self, error: BaseException | None = None) -> None:
         """Leave run(), from any thread; with an error, the process exits with code 1."""

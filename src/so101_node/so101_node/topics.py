@@ -3,6 +3,8 @@
 from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Point
+from nav_msgs.msg import Path
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Bool, String, UInt8MultiArray
@@ -69,6 +71,28 @@ ACTION_CHUNK = Topic(
     'each chunk as predicted, stamped with its observation',
 )
 TASK = Topic('policy/task', String, qos.LATCHED, 'the instruction')
+POLICY_CHECKPOINT = Topic(
+    'policy/checkpoint',
+    String,
+    qos.LATCHED,
+    'the checkpoint to be used from now on; the policy is ready again once it is warm',
+)
+CHUNK_PATH = Topic(
+    'policy/path', Path, qos.COMMAND, 'the way of the gripper through the chunk, to be looked at'
+)
+EPISODE_NOTES = Topic(
+    'episodes/notes',
+    String,
+    qos.LATCHED,
+    'what episode.json is to hold of the episodes from now on: a JSON object of kind, '
+    'checkpoint, place',
+)
+EPISODE_REASON = Topic(
+    'episodes/reason',
+    String,
+    qos.COMMAND,
+    'why the episode being recorded, or the last one, ended as it did',
+)
 INFERENCE_REQUEST = Topic(
     'policy/inference/request',
     UInt8MultiArray,
@@ -92,6 +116,9 @@ SIM_STATE = Topic(
 )
 SIM_SUCCESS = Topic(
     'sim/success', Bool, qos.LATCHED, 'simulation only: the cube lies at rest in the bowl'
+)
+SIM_PLACE = Topic(
+    'sim/place', Point, qos.LATCHED, 'simulation only: where the next sim/reset puts the cube'
 )
 SIM_FAULT = Topic(
     'sim/fault', String, qos.COMMAND, 'simulation only: a fault to switch on or off, as text'
@@ -119,7 +146,22 @@ POLICY_ENABLE = Service(
 POLICY_RESET = Service('policy/reset', Trigger, 'forget what came before: a new episode')
 EPISODE_START = Service('episodes/start', Trigger, 'start recording an episode')
 EPISODE_STOP = Service('episodes/stop', Trigger, 'end the episode without a label')
-EPISODE_SUCCEED = Service('episodes/succeed', Trigger, 'end the episode as a success')
-EPISODE_FAIL = Service('episodes/fail', Trigger, 'end the episode as a failure')
+EPISODE_SUCCEED = Service(
+    'episodes/succeed', Trigger, 'end the episode as a success, or label the last one so'
+)
+EPISODE_FAIL = Service(
+    'episodes/fail', Trigger, 'end the episode as a failure, or label the last one so'
+)
 EPISODE_DISCARD = Service('episodes/discard', Trigger, 'end the episode and delete it')
+SESSION_NEXT = Service(
+    'session/next', Trigger, 'end this episode, or the pause before the next one'
+)
+SESSION_AGAIN = Service('session/again', Trigger, 'discard the episode and do it again')
+SESSION_SUCCEED = Service(
+    'session/succeed', Trigger, 'end this episode as a success, or label the last one so'
+)
+SESSION_FAIL = Service(
+    'session/fail', Trigger, 'end this episode as a failure, or label the last one so'
+)
+SESSION_END = Service('session/end', Trigger, 'discard this episode, go home, end the session')
 SIM_RESET = Service('sim/reset', Trigger, 'simulation only: put the cube at the next seeded place')

@@ -7,7 +7,7 @@ LeRobot. Facts about the format: LeRobot 0.6.1, `PreTrainedPolicy.save_pretraine
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class Checkpoint:
 
     path: Path
     type: str  # LeRobot's name of the policy class: smolvla, act ...
+    cameras: tuple[str, ...]  # whose images it is given: one or more of CAMERAS, in their order
     chunk_size: int  # actions
     fps: float | None  # None: the checkpoint does not say
     trained: bool
@@ -68,11 +69,20 @@ class Checkpoint:
     ]  # of the training images, for the cameras where they are known
     doubts: tuple[str, ...]  # what is likely, but not certainly, wrong
 
+    def check_cameras(self, present: Collection[str]) -> None:
+        """Raise UserError when the policy needs another camera than those that are present."""
+        if lacking := [camera for camera in self.cameras if camera not in present]:
+            raise UserError(
+                f'checkpoint {self.path}: it needs the {" and ".join(lacking)} camera, but there '
+                f'is only {" and ".join(present) or "none"}; use one that was trained without it'
+            )
+
     def to_json(self) -> str:
         return json.dumps(
             {
                 'path': str(self.path),
                 'type': self.type,
+                'cameras': self.cameras,
                 'chunk_size': self.chunk_size,
                 'fps': self.fps,
                 'trained': self.trained,
@@ -102,6 +112,7 @@ def from_json(text: str) -> Checkpoint:
     return Checkpoint(
         path=Path(field(values, 'path', str, where)),
         type=field(values, 'type', str, where),
+        cameras=_cameras(json_object.texts(values, 'cameras', where), where),
         chunk_size=_chunk_size(values, 'chunk_size', where),
         fps=None if values.get('fps') is None else training.rate(values, where),
         trained=field(values, 'trained', bool, where),
@@ -121,13 +132,21 @@ def read(folder: Path) -> Checkpoint:
     Raises UserError, naming the file, what was found and what was expected, for whatever would
     fail later or, worse, would not: LeRobot silently ignores missing cameras and statistics.
     """
-    path = _find(folder)
+    try:
+        return _read(_find(folder))
+    except OSError as error:
+        raise UserError(
+            f'checkpoint {folder}: {error.filename}: {error.strerror}; see to the files'
+        ) from error
+
+
+def _read(path: Path) -> Checkpoint:
     config = json_object.read(path / CONFIG)
     kind = field(config, 'type', str, path / CONFIG)
     TensorFile(path / WEIGHTS)
     before = _Pipeline(path / PREPROCESSOR, 'normalizer_processor')
     after = _Pipeline(path / POSTPROCESSOR, 'unnormalizer_processor')
-    _check_features(config, before, path / CONFIG)
+    cameras = _check_features(config, before, path / CONFIG)
     modes = field(config, 'normalization_mapping', dict, path / CONFIG)
     for name, feature in config['input_features'].items():
         if name == STATE or (feature['type'] == 'VISUAL' and before.saw(name)):
@@ -139,6 +158,7 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(
         path=path,
         type=kind,
+        cameras=cameras,
         chunk_size=_chunk_size(config, chunk_key, path / CONFIG),
         fps=found.fps,
         trained=found.trained,
@@ -244,6 +264,15 @@ def _by_camera(statistics: Mapping[str, Statistics]) -> dict[str, Statistics]:
     return {camera: statistics[name] for camera, name in named.items() if name in statistics}
 
 
+def _cameras(names: Collection[str], where: object) -> tuple[str, ...]:
+    """Return the names in the order of CAMERAS; UserError unless they are some of those."""
+    if not names or set(names) - set(CAMERAS):
+        raise UserError(
+            f'{where}: cameras is {_list(names)}, expected some of {", ".join(CAMERAS)}'
+        )
+    return tuple(camera for camera in CAMERAS if camera in names)
+
+
 def _chunk_size(values: Mapping[str, Any], key: str, where: object) -> int:
     size = field(values, key, int, where)
     if size < 1:
@@ -263,7 +292,8 @@ def _find(folder: Path) -> Path:
     )
 
 
-def _check_features(config: dict[str, Any], before: '_Pipeline', path: Path) -> None:
+def _check_features(config: dict[str, Any], before: '_Pipeline', path: Path) -> tuple[str, ...]:
+    """Check inputs and outputs against the robot, and return the cameras among them."""
     inputs = field(config, 'input_features', dict, path)
     outputs = field(config, 'output_features', dict, path)
     for name, feature in {**inputs, **outputs}.items():
@@ -279,11 +309,11 @@ def _check_features(config: dict[str, Any], before: '_Pipeline', path: Path) -> 
     names = robot_names(visual, renames)
     images = {names[name]: inputs[name]['shape'] for name in visual - empty}
     given = set(names.values())
-    robot = {image_feature(camera) for camera in CAMERAS}
-    if set(images) != robot:
+    robot = {image_feature(camera): camera for camera in CAMERAS}
+    if not images or set(images) - set(robot):
         raise UserError(
-            f'{path}: the cameras differ. Missing here: {_list(robot - set(images))}; '
-            f'not on the robot: {_list(given - robot)}. The robot has {_list(robot)}; '
+            f'{path}: the cameras differ. Missing here: {_list(set(robot) - set(images))}; '
+            f'not on the robot: {_list(given - set(robot))}. The robot has {_list(robot)}; '
             'train on those names, or rename in the preprocessor'
         )
     height, width, channels = IMAGE_SHAPE
@@ -310,6 +340,7 @@ def _check_features(config: dict[str, Any], before: '_Pipeline', path: Path) -> 
             f'{path}: n_obs_steps is {config["n_obs_steps"]}; only policies of one observation '
             'at a time are supported'
         )
+    return tuple(camera for feature, camera in robot.items() if feature in images)
 
 
 class _Pipeline:

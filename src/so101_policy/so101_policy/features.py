@@ -19,6 +19,7 @@ from so101_description.cameras import IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_description.units import radians_to_dataset
 from so101_node.error import UserError
+from so101_node.joint_positions import joint_positions
 
 STATE = 'observation.state'
 ACTION = 'action'
@@ -49,28 +50,9 @@ def robot_names(policy: Iterable[str], renames: Mapping[str, str]) -> dict[str, 
 def joint_state(names: Sequence[str], positions: Sequence[float]) -> NDArray[np.float64]:
     """Return the six joints, dataset units, of a JointState's name and position (radians).
 
-    The joints may come in any order, among others. Raises UserError for a joint that is missing,
-    is there twice, or whose position is missing or not finite.
+    Raises UserError as joint_positions does.
     """
-    if len(names) != len(positions) or len(set(names)) != len(names):
-        raise UserError(
-            f'a joint state has {len(positions)} positions for {len(names)} joints '
-            f'({", ".join(names)}); its publisher must name each joint once, with its position'
-        )
-    found = dict(zip(names, positions, strict=True))
-    missing = [joint for joint in JOINTS if joint not in found]
-    if missing:
-        raise UserError(
-            f'a joint state lacks {", ".join(missing)}; it has {", ".join(found) or "no joint"}; '
-            'check its publisher'
-        )
-    radians = np.array([found[joint] for joint in JOINTS], dtype=float)
-    if not np.isfinite(radians).all():
-        raise UserError(
-            f'a joint state holds a position that is not finite: {radians.tolist()}; '
-            'check its publisher'
-        )
-    return radians_to_dataset(radians)
+    return radians_to_dataset(joint_positions(names, positions))
 
 
 def pixels(message: Any, topic: str) -> Array:

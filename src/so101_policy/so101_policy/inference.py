@@ -71,7 +71,8 @@ class Inference:
         assert not self.busy
         self.busy = True
         for pixels, camera in zip(self._frames.pixels, CAMERAS, strict=True):
-            pixels[:] = observation.images[camera]
+            if camera in observation.images:
+                pixels[:] = observation.images[camera]
         request: dict[str, object] = {'state': observation.state.tolist(), 'task': task}
         if guidance is not None:
             request['guidance'] = guidance.values()

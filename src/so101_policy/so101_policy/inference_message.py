@@ -54,7 +54,7 @@ class Request:
     task: str
     state: NDArray[np.float64]  # (6,), dataset units
     guidance: Guidance | None  # its prefix in dataset units
-    jpegs: Mapping[str, bytes]  # camera -> JPEG
+    jpegs: Mapping[str, bytes]  # camera -> JPEG, one or more of CAMERAS
 
     def observation(self) -> Observation:
         """Decode the images. Raises UserError when one is not of IMAGE_SHAPE.
@@ -81,30 +81,34 @@ class Request:
             'episode': self.episode,
             'task': self.task,
             'state': self.state.tolist(),
+            'cameras': list(self.jpegs),
         }
         if self.guidance is not None:
             header['guidance'] = self.guidance.values()
-        return _joined(header, [self.jpegs[camera] for camera in CAMERAS])
+        return _joined(header, list(self.jpegs.values()))
 
 
 def request(
     name: Name, episode: int, observation: Observation, task: str, guidance: Guidance | None
 ) -> Request:
     """Make a request of an observation: its images become JPEG."""
-    jpegs = {camera: to_jpeg(observation.images[camera], JPEG_QUALITY) for camera in CAMERAS}
+    jpegs = {camera: to_jpeg(image, JPEG_QUALITY) for camera, image in observation.images.items()}
     return Request(name, episode, task, observation.state, guidance, jpegs)
 
 
 def decode_request(data: bytes) -> Request:
     """Raises UserError for anything that `Request.encode` does not write; images stay JPEG."""
-    header, blocks = _parts(data, len(CAMERAS), _REQUEST)
+    header, blocks = _parts(data, _REQUEST)
+    cameras = json_object.texts(header, 'cameras', _REQUEST)
+    if len(cameras) != len(blocks) or set(cameras) - set(CAMERAS):
+        raise UserError(f'{_REQUEST}: {len(blocks)} images, of the cameras {cameras!r:.80}')
     return Request(
         _name(header, _REQUEST),
         _whole(header, 'episode', _REQUEST),
         _text(header, 'task', _REQUEST),
         _rows([header.get('state')], _REQUEST)[0],
         _guidance(header),
-        dict(zip(CAMERAS, blocks, strict=True)),
+        dict(zip(cameras, blocks, strict=True)),
     )
 
 
@@ -116,7 +120,10 @@ def encode_answer(name: Name, chunk: Chunk) -> bytes:
 
 def decode_answer(data: bytes) -> tuple[Name, Chunk]:
     """Raises UserError for anything that `encode_answer` does not write."""
-    header, [block] = _parts(data, 1, _ANSWER)
+    header, blocks = _parts(data, _ANSWER)
+    if len(blocks) != 1:
+        raise UserError(f'{_ANSWER}: {len(blocks)} blocks, expected one, of actions')
+    [block] = blocks
     count, rest = divmod(len(block), 8 * len(JOINTS))
     if rest or not 1 <= count <= _MOST_ACTIONS:
         raise UserError(f'{_ANSWER}: {len(block)} bytes of actions')
@@ -160,8 +167,8 @@ def _joined(header: dict[str, Any], blocks: Sequence[bytes]) -> bytes:
     return b''.join([json.dumps(header).encode(), b'\n', *blocks])
 
 
-def _parts(data: bytes, count: int, where: str) -> tuple[dict[str, Any], list[bytes]]:
-    """Return the JSON object and the blocks of a message, which must be `count`."""
+def _parts(data: bytes, where: str) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the JSON object and the blocks of a message."""
     if len(data) > _MOST_BYTES:
         raise UserError(f'{where}: {len(data)} bytes, expected at most {_MOST_BYTES}')
     line, newline, rest = data.partition(b'\n')
@@ -169,8 +176,8 @@ def _parts(data: bytes, count: int, where: str) -> tuple[dict[str, Any], list[by
         raise UserError(f'{where}: {len(data)} bytes without a header')
     header = json_object.parse(line, where)
     sizes = field(header, 'sizes', list, where)
-    if len(sizes) != count or not all(type(size) is int and size >= 0 for size in sizes):
-        raise UserError(f'{where}: sizes is {sizes!r}, expected {count} numbers of bytes')
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise UserError(f'{where}: sizes is {sizes!r:.80}, expected numbers of bytes')
     if sum(sizes) != len(rest):
         raise UserError(f'{where}: {len(rest)} bytes after its header, which says {sum(sizes)}')
     ends = np.cumsum([0, *sizes]).tolist()

@@ -104,6 +104,7 @@ class InferenceNode(Node):
             return
         self._next = None
         try:
+            self._checkpoint.check_cameras(asked.jpegs)
             observation = asked.observation()
         except UserError as error:
             self._report(error)

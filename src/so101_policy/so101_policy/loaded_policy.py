@@ -47,6 +47,7 @@ class LoadedPolicy:
         elif device == 'cuda' and not torch.cuda.is_available():
             raise UserError('device cuda: torch finds no CUDA device; use device:=cpu or auto')
         torch.set_num_threads(threads)
+        self._cameras = checkpoint.cameras
         self._device = torch.device(device)
         try:
             self._load(checkpoint)
@@ -81,11 +82,15 @@ class LoadedPolicy:
     ) -> NDArray[np.float64]:
         """Return the chunk of actions, shape (T, 6), in dataset units.
 
-        `images` has shape (camera, height, width, 3), rgb8, cameras in the order of CAMERAS;
-        `state` has shape (6,), dataset units, and so has the prefix of `guidance`, which only a
-        guided policy takes.
+        `images` has shape (camera, height, width, 3), rgb8, cameras in the order of CAMERAS; those
+        that the checkpoint does not use may hold anything. `state` has shape (6,), dataset units,
+        and so has the prefix of `guidance`, which only a guided policy takes.
         """
-        observation = {image_feature(c): pixels for c, pixels in zip(CAMERAS, images, strict=True)}
+        observation = {
+            image_feature(camera): pixels
+            for camera, pixels in zip(CAMERAS, images, strict=True)
+            if camera in self._cameras
+        }
         observation[STATE] = state.astype(np.float32)
         with torch.no_grad():
             batch = self._before(

@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.duration import Duration
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
+from so101_description.cameras import present
 from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_node import topics
 from so101_node.diagnostics import Diagnostics, Level, Status
@@ -21,14 +23,14 @@ from so101_node.error import UserError
 from so101_node.mailbox import Mailbox
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
-from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import to_nanoseconds
 from so101_policy import checkpoint, trajectory_message
 from so101_policy.checkpoint import Checkpoint
 from so101_policy.features import joint_state
 from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
-from so101_policy.observation import Latest, Observation
+from so101_policy.inputs import Inputs
+from so101_policy.observation import Observation
 from so101_policy.pilot import Pilot
 from so101_policy.plan import Array, Limits, Plan
 from so101_policy.preflight import Severity, check
@@ -43,13 +45,28 @@ _WATCH_PERIOD = 0.05  # seconds
 # Seconds for the last trajectory to arrive.
 _FAREWELL = 0.5
 
+
 # Letters of a task. The longest of LeRobot's data sets have some hundred.
 _LONGEST_TASK = 1000
 
 
+class State(StrEnum):
+    """What the policy is at, as /diagnostics say it."""
+
+    WAITING = 'waiting'  # nobody has said which checkpoint
+    LOADING = 'loading'
+    READY = 'ready'
+    RUNNING = 'running'
+    FAILED = 'failed'  # until another checkpoint is asked for
+
+
 @dataclass(frozen=True)
 class Parameters:
-    checkpoint: str = parameter('', 'Folder of a LeRobot checkpoint, or of a training run')
+    checkpoint: str = parameter(
+        '',
+        'Folder of a LeRobot checkpoint, or of a training run; empty: the topic policy/checkpoint '
+        'will say it',
+    )
     inference: str = parameter(
         'local',
         'Where the policy is inferred; remote: by an inference node on another machine, which '
@@ -69,6 +86,7 @@ class Parameters:
     max_velocity: float = parameter(3.0, 'Limit of what is asked of a joint, rad/s', low=0.1)
     max_acceleration: float = parameter(15.0, 'The same, rad/s^2', low=1.0)
     max_jerk: float = parameter(400.0, 'The same, rad/s^3', low=10.0)
+    overhead: bool = parameter(True, 'Whether the robot has its overhead camera')
     device: str = parameter('auto', 'Where the model runs', choices=('auto', 'cpu', 'cuda'))
     threads: int = parameter(0, 'CPU threads of the model; 0: half of the cores', low=0)
     max_observation_age: float = parameter(
@@ -95,52 +113,39 @@ class PolicyNode(Node):
     def __init__(self) -> None:
         super().__init__('policy')
         self._settings = declare(self, Parameters)
-        self._latest = Latest(
-            {camera: of.image.name for camera, of in topics.CAMERAS.items()},
-            self._settings.max_observation_age,
-            self._settings.max_camera_skew,
-        )
-        remote = self._settings.inference == 'remote'
-        self._load(None if remote else _read(self._settings.checkpoint))
+        self._local = self._settings.inference == 'local'
+        self._cameras = present(self._settings.overhead)
         self._task = ''
-        self._serving = False
-        self._inference: Inference | RemoteInference | None = None
-        self._warm: Warm | None = None  # None: it loads
-        self._restarts = 0
-        self._doubts: list[str] = []  # of the preflight check, since it was enabled
-        self._observed: int | None = None  # capture time of what is being inferred
-        # When that began, s of the monotonic clock, whatever the pilot makes of it.
-        self._asked_at: float | None = None
         self._fault = ''  # why the driver holds the arm
         self._reference: JointState | None = None  # the latest, while the policy is disabled
-
-        # Reported on /diagnostics. Times are seconds.
-        self._receptions = {source: Reception() for source in [*topics.CAMERAS, 'joint_states']}
-        self._inference_time = Samples()
-        self._observation_age = Samples()  # when its inference starts
-        self._observation_to_command = Samples()
+        self._joints = Mailbox(self, topics.JOINT_STATES)
+        self._inputs = self._hear([])
+        self._asked = self._settings.checkpoint if self._local else ''  # the checkpoint
+        self._asked_by_topic = False
+        self._load(self._read(self._asked) if self._asked else None)
+        self._inference: Inference | RemoteInference | None = None
+        self._serving = False
 
         self._action_chunk = self.publisher(topics.ACTION_CHUNK)
         self._trajectory = self.publisher(topics.JOINT_TRAJECTORY)
-        for camera, of in topics.CAMERAS.items():
-            self.subscribe(of.image, partial(self._take_image, camera))
-        self._joints = Mailbox(self, topics.JOINT_STATES)
         self._reference_subscription: Subscription | None = None
         self._listen_to_reference()
         self.subscribe(topics.TASK, self._take_task)
+        self.subscribe(topics.POLICY_CHECKPOINT, self._take_checkpoint)
         self.subscribe(topics.DIAGNOSTICS, self._take_health)
         self.create_timer(_WATCH_PERIOD, self._watch)
-        Diagnostics(self, self._statuses)
+        self._diagnostics = Diagnostics(self, self._statuses)
+        self._told: tuple[str, ...] = ()  # of the state, by diagnostics
 
     def open(self) -> None:
-        heard = self.create_guard_condition(self._answered)
-        if self._checkpoint is None:
-            self._inference = RemoteInference(self, heard.trigger)
-            return
-        threads = self._settings.threads or max(1, (os.cpu_count() or 1) // 2)
-        self._inference = Inference(
-            self._checkpoint, self._settings.device, threads, heard.trigger
-        )
+        self._heard = self.create_guard_condition(self._answered)
+        if not self._local:
+            self._inference = RemoteInference(self, self._heard.trigger)
+        elif self._checkpoint is not None:
+            self._inference = self._infer_with(self._checkpoint)
+        else:
+            self.get_logger().info(self._reason)
+            self._serve()  # they say what is missing
 
     def close(self) -> None:
         # The plan would end by itself, but up to a chunk later.
@@ -150,45 +155,115 @@ class PolicyNode(Node):
         if self._inference is not None:
             self._inference.close()
 
-    def _load(self, found: Checkpoint | None) -> None:
-        """Prepare for a checkpoint; None: the other machine has not said yet which it has.
+    # The checkpoint.
 
-        Raises UserError when the parameters do not fit it.
-        """
+    def _read(self, folder: str) -> Checkpoint:
+        """Return the checkpoint there. Raises UserError when there is none, or it does not fit."""
+        if not folder:
+            raise UserError(f'{topics.POLICY_CHECKPOINT.name}: empty; publish a folder')
+        return self._fitting(checkpoint.read(Path(folder)))
+
+    def _fitting(self, found: Checkpoint) -> Checkpoint:
+        """Return it. Raises UserError when it does not fit the robot or the parameters."""
         given = self._settings
-        self._checkpoint = found
-        if found is not None and found.fps is not None and given.fps not in (0.0, found.fps):
+        found.check_cameras(self._cameras)
+        if found.fps is not None and given.fps not in (0.0, found.fps):
             raise UserError(
                 f'parameter fps: {given.fps:g}, but the checkpoint was made for {found.fps:g}'
             )
-        if found is not None and found.chunk_size < 2:
+        if found.chunk_size < 2:
             raise UserError(
                 f'checkpoint {found.path}: its chunks have {found.chunk_size} action; '
                 'only policies that predict at least two can be executed'
             )
-        if found is not None and given.interval > found.chunk_size:
+        if given.interval > found.chunk_size:
             raise UserError(
                 f'parameter interval: {given.interval} actions, but a chunk has {found.chunk_size}'
             )
+        return found
+
+    def _load(self, found: Checkpoint | None) -> None:
+        """Be as at a start, for a checkpoint that fits; None: which one is not known yet."""
+        given = self._settings
+        self._checkpoint = found
         self._fps = given.fps or (found and found.fps) or _FPS
         limits = Limits(given.max_velocity, given.max_acceleration, given.max_jerk)
         schedule = Schedule(self._fps, Mode(given.mode), limits, given.interval)
         self._pilot = Pilot(schedule, self._fps)
+        self._inputs.close()
+        self._inputs = self._hear(found.cameras if found else self._cameras)
+        self._failure = ''  # why it cannot be used
+        self._warm: Warm | None = None  # None: the inference loads
+        self._ready = False  # whether it was warm, and inputs came or had their time
+        self._deadline: float | None = None  # for the inputs, s of the monotonic clock
+        self._restarts = 0
+        self._doubts: list[str] = []  # of the preflight check, since it was enabled
+        self._observed: int | None = None  # capture time of what is being inferred
+        # When that began, s of the monotonic clock, whatever the pilot makes of it.
+        self._asked_at: float | None = None
+
+        # Reported on /diagnostics. Times are seconds.
+        self._inference_time = Samples()
+        self._observation_age = Samples()  # when its inference starts
+        self._observation_to_command = Samples()
+
+    def _hear(self, cameras: Iterable[str]) -> Inputs:
+        given = self._settings
+        return Inputs(
+            self,
+            cameras,
+            self._joints,
+            given.max_observation_age,
+            given.max_camera_skew,
+            self._infer,
+        )
+
+    def _infer_with(self, found: Checkpoint) -> Inference:
+        threads = self._settings.threads or max(1, (os.cpu_count() or 1) // 2)
+        return Inference(found, self._settings.device, threads, self._heard.trigger)
+
+    def _take_checkpoint(self, message: String) -> None:
+        if not self._local:
+            self.get_logger().warning(
+                f'{topics.POLICY_CHECKPOINT.name} is ignored: with inference:=remote, the '
+                'inference node on the other machine has the checkpoint'
+            )
+            return
+        self._asked, self._asked_by_topic = message.data, True
+        try:
+            found = self._read(message.data)
+        except UserError as error:
+            self._fail(error)
+            return
+        if self._checkpoint is not None and found.path == self._checkpoint.path:
+            return
+        self._leave()
+        self._load(found)
+        self.get_logger().info(self._reason)
+        self._inference = self._infer_with(found)
+
+    def _leave(self) -> None:
+        """Bring the arm to rest, and end the inference: a GPU may not have memory for two."""
+        self._disable()
+        if self._inference is not None:
+            self._inference.close()
+            self._inference = None
+
+    def _fail(self, error: UserError) -> None:
+        """Go on without a policy, until another checkpoint is asked for.
+
+        End, when it is the one of the parameter.
+        """
+        if not self._asked_by_topic:
+            self.end(error)
+            return
+        self._leave()
+        self._load(None)
+        self._failure = str(error)
+        self.get_logger().error(self._failure)
+        self._serve()
 
     # What comes in.
-
-    def _take_image(self, camera: str, message: Image, info: Any) -> None:
-        self._receptions[camera].add(info)
-        self._latest.add_image(camera, to_nanoseconds(message.header.stamp), message)
-        self._take_joints()
-        captured = self._latest.captured()
-        if captured is not None and self._warm is not None and self._pilot.is_due(captured):
-            self._infer()
-
-    def _take_joints(self) -> None:
-        for message, info in self._joints.take():
-            self._receptions['joint_states'].add(info)
-            self._latest.add_joints(to_nanoseconds(message.header.stamp), message)
 
     def _take_reference(self, message: JointState) -> None:
         self._reference = message
@@ -211,11 +286,15 @@ class PolicyNode(Node):
     # What goes out.
 
     def _infer(self) -> None:
-        assert self._inference is not None
-        if self._inference.busy:
+        """Ask for a chunk of what was seen last, if one is due."""
+        if self._inference is None or self._warm is None or self._inference.busy:
+            return
+        latest = self._inputs.latest
+        captured = latest.captured()
+        if captured is None or not self._pilot.is_due(captured):
             return
         try:
-            observation = self._latest.observation(self._now())
+            observation = latest.observation(self._now())
         except UserError:
             return  # the watch says so; the next image asks again
         now = self._now()
@@ -223,7 +302,7 @@ class PolicyNode(Node):
         guidance = self._pilot.ask(observation.captured)
         self._asked_at = time.monotonic()
         self._observed = observation.captured
-        if guidance is not None and self._warm is not None and self._warm.guided:
+        if guidance is not None and self._warm.guided:
             prefix = radians_to_dataset(guidance.prefix)
             guidance = Guidance(prefix, guidance.delay, guidance.horizon)
         else:
@@ -231,7 +310,8 @@ class PolicyNode(Node):
         self._inference.ask(observation, self._task, guidance)
 
     def _answered(self) -> None:
-        assert self._inference is not None
+        if self._inference is None:
+            return  # what rang has been ended
         try:
             while answer := self._inference.poll():
                 if isinstance(answer, Warm):
@@ -240,11 +320,26 @@ class PolicyNode(Node):
                     self._follow(answer)
         except InferenceEnded as error:
             if self._warm is None:
-                self.end(error)  # it cannot even begin
+                self._fail(error)  # it cannot even begin
                 return
             self._restart(str(error))
         except UserError as error:
-            self.end(error)
+            self._fail(error)
+
+    def _begin(self, warm: Warm) -> None:
+        if isinstance(self._inference, RemoteInference) and self._checkpoint is None:
+            assert self._inference.checkpoint is not None
+            self._load(self._fitting(self._inference.checkpoint))
+        assert self._checkpoint is not None
+        self._warm = warm
+        if self._deadline is not None:
+            return  # it was warm before
+        if self._settings.mode == 'rtc' and not warm.guided:
+            self.get_logger().warning(
+                f'{self._checkpoint.type} has no real-time chunking: its chunks are aligned in '
+                'time and faded into each other, but none knows what was decided before it'
+            )
+        self._deadline = time.monotonic() + self._settings.camera_timeout
 
     def _follow(self, chunk: Chunk) -> None:
         self._inference_time.add(chunk.seconds)
@@ -263,19 +358,32 @@ class PolicyNode(Node):
         self._tell(held)
 
     def _watch(self) -> None:
-        self._take_joints()
-        now = self._now()
+        self._inputs.take_joints()
         timeout = self._settings.inference_timeout
         # Also amid a hold or when disabled: nothing can be asked until this one is over.
         if self._asked_at is not None and time.monotonic() - self._asked_at > timeout:
             self._restart(f'no chunk for {timeout:g} s')
-        if not self._pilot.enabled:
-            return
+        if self._pilot.enabled:
+            self._watch_arm()
+        elif self._deadline is not None and not self._ready:
+            self._watch_inputs(self._deadline)
+        if (told := (self._state, self._reason, self._asked)) != self._told:
+            self._told = told
+            self._diagnostics.publish()
+
+    def _watch_arm(self) -> None:
+        now, latest = self._now(), self._inputs.latest
         held = self._pilot.held
-        inputs = self._latest.complaint(now) or ''
-        pose = None if inputs else self._latest.pose()
+        inputs = latest.complaint(now) or ''
+        pose = None if inputs else latest.pose()
         self._publish(self._pilot.watch(now, inputs, self._fault, pose))
         self._tell(held)
+
+    def _watch_inputs(self, deadline: float) -> None:
+        """Be ready once every input has arrived or had its time; enable then names what lacks."""
+        if not self._inputs.latest.missing() or time.monotonic() > deadline:
+            self._ready = True
+            self._serve()
 
     def _restart(self, reason: str) -> None:
         """Hold, and start the inference anew: the arm goes on when it is warm again."""
@@ -301,47 +409,34 @@ class PolicyNode(Node):
 
     # Services.
 
-    def _begin(self, warm: Warm) -> None:
-        """Serve once every input has arrived or had its time; enable then names what lacks."""
-        self._warm = warm
-        if self._restarts:
-            return
-        if isinstance(self._inference, RemoteInference):
-            self._load(self._inference.checkpoint)
-        assert self._checkpoint is not None
-        if self._settings.mode == 'rtc' and not warm.guided:
-            self.get_logger().warning(
-                f'{self._checkpoint.type} has no real-time chunking: its chunks are aligned in '
-                'time and faded into each other, but none knows what was decided before it'
-            )
-        deadline = self._now() + self._settings.camera_timeout * 1e9
-
-        def check() -> None:
-            if not self._latest.missing() or self._now() > deadline:
-                timer.cancel()
-                self.serve(topics.POLICY_RESET, self._reset)
-                self.serve(topics.POLICY_ENABLE, self._enable)
-                self._serving = True
-
-        timer = self.create_timer(0.1, check)
+    def _serve(self) -> None:
+        if not self._serving:
+            self.serve(topics.POLICY_RESET, self._reset)
+            self.serve(topics.POLICY_ENABLE, self._enable)
+            self._serving = True
 
     def _enable(self, request: Any) -> tuple[bool, str]:
         if not request.data:
-            self._publish(self._pilot.disable(self._now()))
-            self._observed = None
-            self._listen_to_reference()
+            self._disable()
             return True, 'disabled; the arm holds'
         if self._pilot.enabled:
             return True, f'enabled already: {self._task}'
+        if not self._ready:
+            return False, self._reason
         if not self._task:
             raise UserError(f'no task on {topics.TASK.name}; publish one')
-        observation = self._latest.observation(self._now())
+        observation = self._inputs.latest.observation(self._now())
         self._check(observation)
         self._pilot.enable(self._now(), self._standing(observation.state))
         if self._reference_subscription is not None:
             self.destroy_subscription(self._reference_subscription)
             self._reference_subscription = None
         return True, f'enabled: {self._task}'
+
+    def _disable(self) -> None:
+        self._publish(self._pilot.disable(self._now()))
+        self._observed = None
+        self._listen_to_reference()
 
     def _check(self, observation: Observation) -> None:
         """Hold the robot against what the policy was trained on. Raises UserError."""
@@ -359,6 +454,8 @@ class PolicyNode(Node):
             self.get_logger().warning(text)
 
     def _reset(self, _: Any) -> tuple[bool, str]:
+        if not self._ready:
+            return False, self._reason
         assert self._inference is not None
         self._publish(self._pilot.reset(self._now()))
         self._observed = None
@@ -389,25 +486,44 @@ class PolicyNode(Node):
     def _statuses(self) -> list[Status]:
         return [self._observation_status(), self._inference_status(), self._motion_status()]
 
+    @property
+    def _state(self) -> State:
+        if self._failure:
+            return State.FAILED
+        if self._checkpoint is None:
+            return State.WAITING
+        if self._pilot.enabled and self._warm:
+            return State.RUNNING
+        return State.READY if self._ready and self._warm else State.LOADING
+
+    @property
+    def _reason(self) -> str:
+        """Why it is not ready; empty when it is, or runs."""
+        if self._failure:
+            return self._failure
+        if self._checkpoint is None and self._local:
+            return f'no checkpoint; publish its folder on {topics.POLICY_CHECKPOINT.name}'
+        if self._checkpoint is None:
+            return 'waiting for an inference node on another machine'
+        return f'loads {self._checkpoint.path}' if self._state is State.LOADING else ''
+
     def _observation_status(self) -> Status:
-        values: dict[str, str | float | int | bool] = {}
-        for source, reception in self._receptions.items():
-            values[f'{source}_received'] = reception.received
-            values[f'{source}_lost'] = reception.lost
-            if source in topics.CAMERAS:
-                for q in (50, 95):
-                    values[f'{source}_latency_p{q}_ms'] = 1e3 * reception.latency.percentile(q)
+        values: dict[str, str | float | int | bool] = {**self._inputs.figures()}
         for q in (50, 95):
             values[f'observation_age_p{q}_ms'] = 1e3 * self._observation_age.percentile(q)
-        if wrong := self._latest.complaint(self._now()):
+        if wrong := self._inputs.latest.complaint(self._now()):
             return Status('policy/observation', Level.WARN, wrong, values)
-        lost = sum(reception.lost for reception in self._receptions.values())
+        lost = self._inputs.lost
         level, message = (Level.WARN, f'{lost} messages lost') if lost else (Level.OK, 'fresh')
         return Status('policy/observation', level, message, values)
 
     def _inference_status(self) -> Status:
         counts = self._pilot.counts
         values: dict[str, str | float | int | bool] = {
+            'state': self._state,
+            'reason': self._reason,
+            'asked': self._asked,
+            'checkpoint': self._asked,
             'inference': self._settings.inference,
             'mode': self._settings.mode,
             'guided': bool(self._warm and self._warm.guided and self._settings.mode == Mode.RTC),
@@ -422,6 +538,7 @@ class PolicyNode(Node):
             values |= {
                 'checkpoint': str(self._checkpoint.path),
                 'type': self._checkpoint.type,
+                'cameras': ', '.join(self._checkpoint.cameras),
                 'trained': self._checkpoint.trained,
             }
         if isinstance(self._inference, RemoteInference):
@@ -433,12 +550,8 @@ class PolicyNode(Node):
         for q in (50, 95):
             key = f'observation_to_command_p{q}_ms'
             values[key] = 1e3 * self._observation_to_command.percentile(q)
-        level = Level.OK
-        message = 'running' if self._pilot.enabled else 'ready' if self._serving else 'loading'
-        if self._warm is None:
-            message = 'loading'
-        if self._checkpoint is None:
-            message = 'waiting for an inference node on another machine'
+        level = Level.ERROR if self._failure else Level.OK
+        message = self._reason or self._state
         if counts.late:
             level = Level.WARN
             message += (
@@ -463,12 +576,6 @@ class PolicyNode(Node):
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
-
-
-def _read(folder: str) -> Checkpoint:
-    if not folder:
-        raise UserError('parameter checkpoint: none given; give the folder of a checkpoint')
-    return checkpoint.read(Path(folder))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -44,23 +45,26 @@ CHUNK_SIZE = 50
 FPS = 30
 
 
-def build(folder: Path, seed: int = 0) -> None:
+def build(folder: Path, seed: int = 0, cameras: Collection[str] = tuple(CAMERAS)) -> None:
     """Write the checkpoint to `folder`, whole or not at all; an old checkpoint there is replaced.
 
-    Raises UserError when `folder` exists and is not a checkpoint.
+    `cameras` are those that it sees. Raises UserError when one is not the robot's, and when
+    `folder` exists and is not a checkpoint.
     """
+    if not cameras or set(cameras) - set(CAMERAS):
+        raise UserError(f'cameras {", ".join(cameras)}: give one or more of {", ".join(CAMERAS)}')
     if folder.exists() and not (folder / CONFIG).is_file():
         raise UserError(f'{folder} exists and is not a checkpoint; give another folder')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{folder.name}.', dir=folder.parent) as scratch:
         made = Path(scratch) / 'checkpoint'
-        _write(made, seed)
+        _write(made, seed, cameras)
         if folder.exists():
             shutil.rmtree(folder)
         made.rename(folder)
 
 
-def _write(folder: Path, seed: int) -> None:
+def _write(folder: Path, seed: int, cameras: Collection[str]) -> None:
     torch.manual_seed(seed)
     _write_vlm(folder / VLM)
     height, width, channels = IMAGE_SHAPE
@@ -71,7 +75,7 @@ def _write(folder: Path, seed: int) -> None:
         input_features={
             **{
                 image_feature(camera): PolicyFeature(FeatureType.VISUAL, (channels, height, width))
-                for camera in CAMERAS
+                for camera in cameras
             },
             STATE: PolicyFeature(FeatureType.STATE, joints),
         },
@@ -151,9 +155,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--out', type=Path, required=True, help='the folder to write')
     parser.add_argument('--seed', type=int, default=0, help='of the random weights')
+    parser.add_argument(
+        '--cameras', default=','.join(CAMERAS), help='that it sees, separated by commas'
+    )
     arguments = parser.parse_args()
     try:
-        build(arguments.out, arguments.seed)
+        build(arguments.out, arguments.seed, arguments.cameras.split(','))
     except UserError as error:
         print(f'make_tiny_smolvla: {error}', file=sys.stderr)
         sys.exit(1)

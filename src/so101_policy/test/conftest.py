@@ -41,13 +41,21 @@ for processor in make_pre_post_processors(config, dataset_stats=statistics):
 def smolvla(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny SmolVLA, moved from where it was built. Not to be changed."""
     folder = tmp_path_factory.mktemp('smolvla')
-    made = folder / 'made'
-    subprocess.run(
-        [sys.executable, '-m', 'so101_policy.tiny_smolvla', '--out', str(made)],
-        check=True,
-        timeout=100,
-    )
-    return made.rename(folder / 'moved')
+    make_smolvla(folder / 'made')
+    return (folder / 'made').rename(folder / 'moved')
+
+
+@pytest.fixture(scope='session')
+def one_eyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SmolVLA that sees the wrist camera alone. Not to be changed."""
+    folder = tmp_path_factory.mktemp('one_eyed') / 'made'
+    make_smolvla(folder, '--cameras', 'wrist')
+    return folder
+
+
+def make_smolvla(folder: Path, *options: str) -> None:
+    command = [sys.executable, '-m', 'so101_policy.tiny_smolvla', '--out', str(folder), *options]
+    subprocess.run(command, check=True, timeout=100)
 
 
 @pytest.fixture(scope='session')

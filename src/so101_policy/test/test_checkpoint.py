@@ -144,6 +144,22 @@ def test_a_good_one_is_described(smolvla: Path) -> None:
     found = checkpoint.read(smolvla)
     assert (found.type, found.chunk_size, found.fps, found.trained) == ('smolvla', 50, 30.0, False)
     assert found.vlm == smolvla / 'vlm'
+    assert found.cameras == ('wrist', 'overhead')
+    found.check_cameras(('overhead', 'wrist', 'another'))
+    with pytest.raises(UserError, match='needs the overhead camera, but there is only wrist;'):
+        found.check_cameras(['wrist'])
+
+
+def test_one_that_uses_fewer_cameras_than_the_robot_has_is_given_those(one_eyed: Path) -> None:
+    found = checkpoint.read(one_eyed)
+    assert found.cameras == ('wrist',)
+    found.check_cameras(['wrist'])
+
+
+def test_one_that_uses_no_camera_is_refused(one_eyed: Path, copy_of: Copy) -> None:
+    folder = copy_of(one_eyed)
+    edit(folder / 'config.json', lambda c: c['input_features'].pop('observation.images.wrist'))
+    assert 'the cameras differ' in refusal(folder)
 
 
 def test_one_of_another_policy_type_is_described_and_counts_as_trained(act: Path) -> None:
@@ -172,6 +188,8 @@ def test_reading_needs_neither_torch_nor_ros(smolvla: Path) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     assert 'nowhere: no such folder' in refusal(tmp_path / 'nowhere')
+    assert 'no such folder' in refusal(Path('\0'))
+    assert 'File name too long' in refusal(tmp_path / ('x' * 300))
 
 
 def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
@@ -515,6 +533,9 @@ def test_a_description_in_json_is_the_same(trained: Path, smolvla: Path) -> None
     [
         {'path': None},
         {'type': 1},
+        {'cameras': []},
+        {'cameras': ['wrist', 'chest']},
+        {'cameras': 'wrist'},
         {'chunk_size': 0},
         {'chunk_size': '50'},
         {'fps': -1},

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_a_smolvla_gives_a_whole_chunk_and_its_death_is_noticed(smolvla: Path) -
         os.kill(asked.inference.pid, signal.SIGKILL)
         with pytest.raises(UserError, match=r'inference process ended \(exit code -9\)'):
             asked.answer()
+
+
+def test_a_policy_of_one_camera_is_given_its_images_alone(one_eyed: Path) -> None:
+    with closing(Asked(one_eyed)) as asked:
+        assert isinstance(asked.answer(), Warm)
+        seen = observation()
+        asked.inference.ask(replace(seen, images={'wrist': seen.images['wrist']}), 'put it there')
+        chunk = asked.answer()
+        assert isinstance(chunk, Chunk)
+        assert chunk.actions.shape == (50, 6)
 
 
 def test_a_guided_chunk_goes_on_with_what_is_decided_and_a_killed_process_is_replaced(

@@ -69,6 +69,12 @@ def test_a_request_without_guidance_has_none() -> None:
     assert found.prefix.shape == (0, 6)
 
 
+def test_a_request_may_have_the_images_of_one_camera() -> None:
+    images = {'overhead': OBSERVATION.images['overhead']}
+    asked = inference_message.request(NAME, 0, replace(OBSERVATION, images=images), '', None)
+    assert list(decode_request(asked.encode()).observation().images) == ['overhead']
+
+
 def test_an_answer_arrives_as_it_was_sent_finite_or_not() -> None:
     actions = np.array([[0.1, -1, 2, 3, 4, 5], [np.nan, np.inf, -np.inf, 0, 0, 0]])
     name, chunk = decode_answer(encode_answer(NAME, Chunk(actions, 0.25)))
@@ -105,6 +111,10 @@ def test_an_image_that_is_none_or_of_another_size_is_refused(jpeg: bytes) -> Non
         {'sizes': [1, 2]},
         {'sizes': [-1, 10]},
         {'sizes': []},
+        {'sizes': ['1', '2']},
+        {'cameras': ['wrist']},
+        {'cameras': ['wrist', 'chest']},
+        {'cameras': None},
     ],
 )
 def test_a_request_with_a_wrong_field_is_refused(fields: dict[str, Any]) -> None:
@@ -116,6 +126,12 @@ def test_a_request_with_a_wrong_field_is_refused(fields: dict[str, Any]) -> None
 def test_an_answer_with_a_wrong_field_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(UserError, match='inference answer'):
         decode_answer(changed(ANSWER_BYTES, **fields))
+
+
+def test_an_answer_of_two_blocks_is_refused() -> None:
+    size = len(ANSWER_BYTES.partition(b'\n')[2])
+    with pytest.raises(UserError, match='2 blocks, expected one'):
+        decode_answer(changed(ANSWER_BYTES, sizes=[size, 0]))
 
 
 @pytest.mark.parametrize('count', [0, 1001])

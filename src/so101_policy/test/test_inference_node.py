@@ -8,6 +8,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,11 @@ def test_it_serves_a_policy_and_says_what_became_of_it(
 
     robot.requests.publish(UInt8MultiArray(data=array('B', b'noise')))
     robot.wait(lambda: robot.health.get('bad') == '1')
+    blind = replace(OBSERVATION, images={'wrist': PIXELS})
+    robot.remote.ask(blind, 'put it in the bowl')
+    robot.wait(lambda: robot.health.get('bad') == '2')
+    robot.remote.restart()
+    assert isinstance(robot.heard(), Warm)
     decided = np.tile([20.0, -40, 80, 80, 110, 40], (30, 1))
     robot.remote.ask(OBSERVATION, 'put it in the bowl', Guidance(decided, 10, 25))
     chunk = robot.heard()

@@ -50,6 +50,16 @@ def test_an_observation_has_the_time_in_the_middle_of_its_images() -> None:
     assert latest.complaint(NOW) is None
 
 
+def test_a_single_camera_gives_the_time_of_its_images() -> None:
+    latest = Latest({'wrist': TOPICS['wrist']}, max_age=0.5, max_skew=0.05)
+    assert 'overhead' not in ' '.join(latest.missing())
+    latest.add_image('wrist', NOW - 20 * MS, image(1))
+    latest.add_joints(NOW - 5 * MS, joints())
+    observation = latest.observation(NOW)
+    assert list(observation.images) == ['wrist']
+    assert observation.captured == NOW - 20 * MS
+
+
 def test_the_image_nearest_to_the_slower_cameras_newest_is_taken() -> None:
     latest = complete()
     for value, ago in ((3, 5), (4, 0)):

@@ -1,5 +1,6 @@
 """The policy node among a robot's topics."""
 
+import json
 import os
 import signal
 import subprocess
@@ -47,6 +48,8 @@ class Robot:
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._joints = self.node.publisher(topics.JOINT_STATES)
         self.task = self.node.publisher(topics.TASK)
+        self.checkpoint = self.node.publisher(topics.POLICY_CHECKPOINT)
+        self.states: list[str] = []  # of the policy, one after the other
         self.enable = self.node.client(topics.POLICY_ENABLE)
         self.reset = self.node.client(topics.POLICY_RESET)
         self.node.subscribe(topics.ACTION_CHUNK, self.chunks.append)
@@ -93,6 +96,9 @@ class Robot:
 
     def _take_health(self, message: DiagnosticArray) -> None:
         self._statuses |= {status.name: status for status in message.status}
+        state = self.status('policy/inference')[1].get('state')
+        if state and state != (self.states or [''])[-1]:
+            self.states.append(state)
 
     def _publish_joints(self) -> None:
         """Be where the trajectories lead, a tenth of a second later."""
@@ -252,7 +258,7 @@ def test_an_inference_on_another_machine_may_end_and_come_back(smolvla: Path, en
         return process
 
     with closing(Robot(('wrist', 'overhead'))) as robot:
-        end(start('', inference='remote', inference_timeout=2.0))
+        policy = end(start('', inference='remote', inference_timeout=2.0))
         robot.wait(lambda: 'waiting for an inference node' in robot.status('policy/inference')[0])
         there = inference_node()
         robot.task.publish(String(data='put the cube in the bowl'))
@@ -260,6 +266,7 @@ def test_an_inference_on_another_machine_may_end_and_come_back(smolvla: Path, en
         robot.wait(lambda: len(robot.trajectories) >= 3)
         robot.wait(lambda: int(robot.status('policy/inference')[1]['request_bytes']) > 1000)
         assert robot.status('policy/inference')[1]['checkpoint'] == str(smolvla)
+        robot.checkpoint.publish(String(data='elsewhere'))
         there.kill()
         robot.wait(lambda: robot.status('policy/motion')[0].startswith('holds: '))
         stop = Motion(robot.trajectories[-1])
@@ -269,6 +276,92 @@ def test_an_inference_on_another_machine_may_end_and_come_back(smolvla: Path, en
         seen = len(robot.trajectories)
         robot.wait(lambda: len(robot.trajectories) >= seen + 2)
         check_continuity(robot.trajectories)
+        policy.send_signal(signal.SIGINT)
+        said = policy.communicate(timeout=20)[1]
+        assert 'policy/checkpoint is ignored: with inference:=remote' in said
+
+
+@pytest.mark.timeout(300)  # four programs that import torch start one after the other
+def test_checkpoints_come_by_topic_and_none_of_them_ends_the_node(
+    smolvla: Path, one_eyed: Path, copy_of: Callable[[Path], Path], tmp_path: Path, end: Any
+) -> None:
+    broken = copy_of(smolvla)
+    config = json.loads((broken / 'config.json').read_text())
+    config['max_state_dim'] = 16  # the weights have another
+    (broken / 'config.json').write_text(json.dumps(config))
+
+    with closing(Robot(('wrist', 'overhead'))) as robot:
+
+        def ask(folder: Path, state: str) -> dict[str, str]:
+            robot.checkpoint.publish(String(data=str(folder)))
+            robot.wait(lambda: found()['asked'] == str(folder) and found()['state'] == state, 120)
+            return found()
+
+        def found() -> dict[str, str]:
+            return {'asked': '', 'state': ''} | robot.status('policy/inference')[1]
+
+        process = end(start(''))
+        robot.task.publish(String(data='put the cube in the bowl'))
+        assert 'publish its folder on policy/checkpoint' in enabling(robot).message
+        robot.wait(lambda: found()['state'] == 'waiting')
+
+        ask(smolvla, 'loading')
+        [first] = children(process.pid)
+        for call in (enabling(robot), robot.call(robot.reset, Trigger.Request())):
+            assert (call.success, call.message) == (False, f'loads {smolvla}')
+        assert ask(smolvla, 'ready')['checkpoint'] == str(smolvla)
+        assert enabling(robot).success
+        robot.wait(lambda: len(robot.trajectories) >= 3)
+        ask(smolvla, 'running')
+        seen = len(robot.trajectories)
+        robot.wait(lambda: len(robot.trajectories) >= seen + 3 and int(found()['chunks']) > 3)
+        assert children(process.pid) == [first], 'the same one again changes nothing'
+
+        asked = time.time_ns()
+        assert ask(one_eyed, 'loading')['chunks'] == '0'
+        [second] = children(process.pid)
+        assert second != first, 'the old one has ended'
+        stop = Motion(robot.trajectories[-1])
+        assert not stop.velocities[-1].any()
+        assert stop.end <= asked + 1e9, 'the arm holds'
+        assert robot.status('policy/motion')[0] == 'disabled'
+        assert ask(one_eyed, 'ready')['cameras'] == 'wrist'
+        robot.silence('overhead')  # nobody misses it
+        assert enabling(robot).success
+        braked = len(robot.trajectories)
+        robot.wait(lambda: len(robot.trajectories) >= braked + 3)
+        robot.wait(lambda: found()['state'] == 'running')
+
+        nowhere = tmp_path / 'nowhere'
+        assert f'{nowhere}: no such folder' in ask(nowhere, 'failed')['reason']
+        assert children(process.pid) == []
+        refused = enabling(robot)
+        assert not refused.success
+        assert f'{nowhere}: no such folder' in refused.message
+        assert robot.call(robot.enable, SetBool.Request(data=False)).success
+        assert 'LeRobot cannot load it' in ask(broken, 'failed')['reason']
+        assert process.poll() is None
+        check_continuity(robot.trajectories)
+        assert robot.states == [
+            *('waiting', 'loading', 'ready', 'running'),
+            *('loading', 'ready', 'running'),
+            *('failed', 'loading', 'failed'),
+        ]
+
+
+def test_a_camera_that_the_robot_lacks_is_not_waited_for_but_may_be_needed(
+    smolvla: Path, one_eyed: Path, end: Any
+) -> None:
+    with closing(Robot(('wrist',))) as robot:
+        process = end(start(one_eyed, overhead=False))
+        robot.task.publish(String(data='put the cube in the bowl'))
+        robot.wait(lambda: enabling(robot).success)
+        robot.wait(lambda: len(robot.trajectories) >= 3)
+        robot.checkpoint.publish(String(data=str(smolvla)))
+        robot.wait(lambda: robot.status('policy/inference')[1]['state'] == 'failed')
+        assert 'needs the overhead camera, but there is only wrist' in enabling(robot).message
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
 
 
 def test_a_camera_that_stops_brakes_the_arm_and_its_return_goes_on(

@@ -24,6 +24,7 @@ TASKS = ('Pick up the cube', 'Open the drawer')
 CHECKPOINT = Checkpoint(
     path=Path('checkpoint'),
     type='smolvla',
+    cameras=tuple(CAMERAS),
     chunk_size=50,
     fps=30.0,
     trained=True,

@@ -7,6 +7,7 @@ from typing import Any
 
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import String
 
 from so101_cameras.publisher import CameraPublisher
 from so101_description.cameras import CAMERAS
@@ -17,8 +18,10 @@ from so101_node.parameters import declare
 from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import to_nanoseconds
-from so101_node.topics import SIM_STATE
-from so101_sim import scene
+from so101_node.topics import SIM_FAULT, SIM_STATE
+from so101_sim import camera_fault, scene
+from so101_sim.camera_fault import CameraTrouble, Order
+from so101_sim.fault import CLEAR
 from so101_sim.renderer import Renderer
 
 # A short queue: a stall of up to three frames is caught up, and rendering that falls further
@@ -41,9 +44,11 @@ class CamerasNode(Node):
             name: CameraPublisher(self, name, _info(self._renderer.focal_length(name)))
             for name in CAMERAS
         }
+        self._troubles = {name: CameraTrouble() for name in CAMERAS}
         self._seconds = Samples()  # a rendered image
         self._reception = Reception()
         self.subscribe(NEWEST_STATES, self._render)
+        self.subscribe(SIM_FAULT, self._inject)
         self._diagnostics = Diagnostics(self, self._statuses)
 
     def close(self) -> None:
@@ -60,16 +65,38 @@ class CamerasNode(Node):
             start = time.monotonic()
             pixels = self._renderer.image(name)
             self._seconds.add(time.monotonic() - start)
-            publisher.publish(pixels, to_nanoseconds(state.header.stamp))
+            if (frame := self._troubles[name].frame(pixels)) is not None:
+                publisher.publish(frame, to_nanoseconds(state.header.stamp))
+
+    def _inject(self, message: String) -> None:
+        if message.data.split() == [CLEAR.name]:
+            for trouble in self._troubles.values():
+                trouble.fault = None
+            return
+        if not camera_fault.is_order(message.data):
+            return  # the world does it
+        try:
+            order = camera_fault.parse(message.data)
+        except UserError as error:
+            self.get_logger().error(str(error))
+            return
+        self._troubles[order.camera].fault = order.fault
+        self.get_logger().info(f'{order}: {order.effect}')
 
     def _statuses(self) -> list[Status]:
         skipped = self._reception.lost
-        values: dict[str, float | int] = {
+        values: dict[str, float | int | str] = {
             f'{name}_published': publisher.published for name, publisher in self._cameras.items()
         }
         values['skipped'] = skipped
         values['render_p50_ms'] = self._seconds.percentile(50) * 1e3
         values['render_p95_ms'] = self._seconds.percentile(95) * 1e3
+        orders = [
+            str(Order(name, trouble.fault))
+            for name, trouble in self._troubles.items()
+            if trouble.fault is not None
+        ]
+        values['faults'] = ', '.join(orders) or 'none'
         level = Level.WARN if skipped else Level.OK
         return [Status('sim/cameras', level, f'{skipped} states not rendered', values)]
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
+from so101_sim.camera_fault import CAMERA
 
 LATE_SECONDS = 0.12  # as measured: one reply so late put LeRobot two samples behind for good
 REBOOT_SECONDS = 0.8  # of silence
@@ -188,7 +189,9 @@ def parse(text: str) -> Order:
     name, *words = text.split() or ['']
     fault = FAULTS.get(name)
     if fault is None:
-        raise UserError(f'fault {text!r} is not known; known: {", ".join(FAULTS)}')
+        raise UserError(
+            f'fault {text!r} is not known; known: {", ".join(FAULTS)}; by topic also {CAMERA}'
+        )
     joints: tuple[int, ...] = ()
     if fault.place is Place.SERVO:
         joints = _joints(fault, words.pop(0) if words else '')

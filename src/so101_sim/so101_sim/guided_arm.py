@@ -1,7 +1,8 @@
 """A leader arm: six servos on one bus, and a hand that moves them while they are limp; pure.
 
-It has no mass and meets nothing. A limp joint is where the hand wants it, or on the way there; one
-with torque goes to its servo's goal as a first-order system does.
+It has no mass and meets nothing. A limp joint is where the hand wants it, or, when its servo has
+let go of it, smoothly on the way there; one with torque goes to its servo's goal as a first-order
+system does.
 """
 
 import math
@@ -10,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_description.joints import JOINTS
+from so101_description.units import dataset_to_radians
 from so101_driver.calibration import Calibration
 from so101_sim.arm import Arm
 
@@ -19,14 +22,16 @@ Pose = NDArray[np.float64]  # radians, shape (6,)
 _TIME_CONSTANT = 0.04
 _SERVO_SPEED = 4.8
 
-# rad/s. A hand that takes an arm over does not snatch at it.
-_HAND_SPEED = 2.0
+# Seconds in which a hand takes a joint over: the quarter turns from home at 1.2 rad/s at most.
+_TAKE_OVER = 2.5
 
 # Hertz: a hand that shows something, and is in no hurry.
 _SLOWEST_MOTION, _FASTEST_MOTION = 0.02, 0.06
 
-# The part of each joint's range that the hand uses.
-_PART = 0.7
+# Degrees, the gripper's 0 to 100: the middle of the hand's motion, and how far it goes from there.
+# An arm that is led so, and on straight ways there from home, stays 3 cm above table and bowl.
+_MIDDLE = (0.0, -60.0, 30.0, 50.0, 60.0, 40.0)
+_REACH = (45.0, 20.0, 20.0, 25.0, 60.0, 30.0)
 
 
 class Motion(Protocol):
@@ -37,19 +42,17 @@ class Motion(Protocol):
 
 
 class Hand:
-    """A smooth motion of all joints inside their limits, another one for each seed."""
+    """A smooth motion of all joints above the table, another one for each seed."""
 
-    def __init__(self, calibration: Calibration, seed: int) -> None:
+    def __init__(self, seed: int) -> None:
         random = np.random.default_rng(seed)
-        shape = (2, len(calibration.lower))  # two waves a joint, which do not repeat together
+        shape = (2, len(JOINTS))  # two waves a joint, which do not repeat together
         self._frequencies = random.uniform(_SLOWEST_MOTION, _FASTEST_MOTION, shape)
         self._phases = random.uniform(0, 2 * np.pi, shape)
-        self._middle = (calibration.lower + calibration.upper) / 2
-        self._reach = _PART * (calibration.upper - calibration.lower) / 2
 
     def pose(self, seconds: float) -> Pose:
         waves = np.sin(2 * np.pi * self._frequencies * seconds + self._phases)
-        return self._middle + self._reach * waves.mean(axis=0)
+        return dataset_to_radians(np.array(_MIDDLE) + np.array(_REACH) * waves.mean(axis=0))
 
 
 class GuidedArm:
@@ -62,6 +65,10 @@ class GuidedArm:
         self._targets = self.angles
         self._strengths = np.zeros_like(self.angles)
         self._start = self._clock = now
+        # When and where the hand took each joint over.
+        self._limp = np.full(self.angles.shape, True)
+        self._taken = np.full(self.angles.shape, -np.inf)
+        self._grip = self.angles.copy()
 
     def receive(self, data: bytes, now: int) -> bytes:
         """Take bytes from the bus's host at a time, return the servos' replies."""
@@ -72,13 +79,22 @@ class GuidedArm:
         seconds = (now - self._clock) * 1e-9
         if seconds <= 0:
             return
-        self._clock = now
-        hand = self._hand.pose((now - self._start) * 1e-9)
         limp = self._strengths == 0
-        way = np.where(limp, hand, self._targets) - self.angles
-        reach = np.where(limp, _HAND_SPEED, _SERVO_SPEED) * seconds
-        part = np.where(limp, 1.0, -math.expm1(-seconds / _TIME_CONSTANT))
-        step = np.clip(way * part, -reach, reach)
+        let_go = limp & ~self._limp
+        self._limp = limp
+        self._taken[let_go] = self._clock
+        self._grip[let_go] = self.angles[let_go]
+        self._clock = now
+        driven = (self._targets - self.angles) * -math.expm1(-seconds / _TIME_CONSTANT)
+        reach = _SERVO_SPEED * seconds
+        guided = self._guided(now) - self.angles
+        step = np.where(limp, guided, np.clip(driven, -reach, reach))
         self.angles = self.angles + step
         drive = self._arm.exchange(self.angles, step / seconds, np.zeros_like(step), seconds)
         self._targets, self._strengths = drive
+
+    def _guided(self, now: int) -> Pose:
+        """Return where the hand leads each joint: to its own motion, from where it took it."""
+        part = np.clip((now - self._taken) * 1e-9 / _TAKE_OVER, 0.0, 1.0)
+        share = part**3 * (10 - 15 * part + 6 * part**2)  # at rest at both ends
+        return self._grip + share * (self._hand.pose((now - self._start) * 1e-9) - self._grip)

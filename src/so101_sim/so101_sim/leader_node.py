@@ -31,8 +31,7 @@ class LeaderNode(Node):
                 'config/calibration.json of so101_sim'
             )
         calibration = load(self._given.calibration)
-        hand = Hand(calibration, self._given.seed)
-        self._arm = GuidedArm(calibration, hand, time.monotonic_ns())
+        self._arm = GuidedArm(calibration, Hand(self._given.seed), time.monotonic_ns())
         self._device: SerialDevice | None = None
 
     def open(self) -> None:

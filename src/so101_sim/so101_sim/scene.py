@@ -10,16 +10,16 @@ import mujoco
 import numpy as np
 from so101_nexus import get_so101_simulation_dir
 
-from so101_description.cameras import IMAGE_SHAPE
+from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
+from so101_description.kinematics import transform
+from so101_description.workspace import SQUARE_CENTRE
 from so101_sim import mesh
 
 TIMESTEP = 0.002  # seconds
 IMAGE_SIZE = (IMAGE_SHAPE[1], IMAGE_SHAPE[0])  # width, height
 
 CUBE_SIZE = 0.025
-SQUARE_CENTRE = (0.26, 0.0)  # of the places where a cube is put, all within the arm's easy reach
-SQUARE_SIZE = 0.10
 BOWL_CENTRE = (0.22, 0.15)
 BOWL_FLOOR_RADIUS = 0.042
 BOWL_RIM_RADIUS = 0.060
@@ -40,13 +40,8 @@ _STOPS = {'shoulder_lift': (-1.84, 1.84)}
 # The shoulder's and forearm's convex hulls overlap in the folded arm; the parts do not.
 _HULLS_OVERLAP = ('shoulder', 'lower_arm')
 
-# On the gripper body, looking at the fingertips (MuJoCo Menagerie's SO-101).
-_WRIST_POSITION = (0.0, 0.055, -0.045)
-_WRIST_PITCH = -0.57
-_WRIST_FOVY = 48.5
-# Straight down, the arm's forward direction up in the image.
-_OVERHEAD_POSITION = (0.17, 0.03, 0.72)
-_OVERHEAD_FOVY = 46.0
+# Degrees, from the top of the image to its bottom; the wrist's is MuJoCo Menagerie's.
+_FIELDS_OF_VIEW = {'wrist': 48.5, 'overhead': 46.0}
 
 _TABLE_SIZE = (0.9, 1.1, 0.03)
 _TABLE_CENTRE = (0.25, 0.0)
@@ -199,14 +194,11 @@ def _add_bowl(world: mujoco.MjsBody) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec) -> None:
     spec.delete(spec.camera('wrist_cam'))
-    spec.body('gripper').add_camera(
-        name='wrist',
-        pos=_WRIST_POSITION,
-        quat=[math.cos(_WRIST_PITCH / 2), math.sin(_WRIST_PITCH / 2), 0.0, 0.0],
-        fovy=_WRIST_FOVY,
-    )
-    # A camera looks along its -z with +y up in the image.
-    quarter_turn = [math.sqrt(0.5), 0.0, 0.0, -math.sqrt(0.5)]
-    spec.worldbody.add_camera(
-        name='overhead', pos=_OVERHEAD_POSITION, quat=quarter_turn, fovy=_OVERHEAD_FOVY
-    )
+    for name, camera in CAMERAS.items():
+        right, down, _, position = transform(camera.xyz, camera.rpy)[:3].T
+        added = spec.body(camera.link.removesuffix('_link')).add_camera(
+            name=name, pos=position, fovy=_FIELDS_OF_VIEW[name]
+        )
+        # MuJoCo's cameras have x to the right and y up in the image.
+        added.alt.type = mujoco.mjtOrientation.mjORIENTATION_XYAXES
+        added.alt.xyaxes = [*right, *-down]

@@ -113,11 +113,11 @@ class Simulation:
         self.port.replug(rename=order.fault is fault.REPLUG)
         return f'{order}: the port is {self.port.path}'
 
-    def reset(self) -> int:
-        """Put the cube at the next seed's place, and return that seed."""
+    def reset(self, place: tuple[float, float] | None = None) -> int:
+        """Put the cube at the next seed's place, or at the given one, and return that seed."""
         with self._world_lock:
             self.seed += 1
-            self._world.reset(self.seed)
+            self._world.reset(self.seed, place)
             return self.seed
 
     def snapshot(self) -> Snapshot:

@@ -5,13 +5,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from so101_description.joints import HOME, JOINTS
+from so101_description.workspace import SQUARE_CENTRE, SQUARE_SIZE
+from so101_node.error import UserError
 from so101_sim.scene import (
     BOWL_CENTRE,
     BOWL_FLOOR_RADIUS,
     BOWL_HEIGHT,
     CUBE_SIZE,
-    SQUARE_CENTRE,
-    SQUARE_SIZE,
     STALL_TORQUE,
     TIMESTEP,
 )
@@ -23,10 +23,25 @@ _REST_SPEED = 0.02
 _REST_TURNING = 0.2
 _REST_SECONDS = 0.5
 
+# Metres around the square of the seeded places, within which the cube may be put all the same: in
+# easy reach too, and clear of the bowl.
+PLACE_MARGIN = 0.02
+
 _ARM = slice(0, len(JOINTS))
 _CUBE_POSITION = slice(len(JOINTS), len(JOINTS) + 3)
 _CUBE_POSE = slice(len(JOINTS), len(JOINTS) + 7)
 _CUBE_VELOCITY = slice(len(JOINTS), len(JOINTS) + 6)
+
+
+def check_place(x: float, y: float) -> None:
+    """Raise UserError for where the cube's centre cannot be put; metres."""
+    (centre_x, centre_y), half = SQUARE_CENTRE, SQUARE_SIZE / 2 + PLACE_MARGIN
+    # Of a number that is none, every comparison is false.
+    if not (abs(x - centre_x) <= half and abs(y - centre_y) <= half):
+        raise UserError(
+            f'the cube cannot be put at x {x:g}, y {y:g}: give x {centre_x - half:g} to '
+            f'{centre_x + half:g}, y {centre_y - half:g} to {centre_y + half:g}, metres'
+        )
 
 
 class World:
@@ -58,12 +73,15 @@ class World:
         """The motors' torques as parts of their stall torque, -1 to 1."""
         return self._data.actuator_force / STALL_TORQUE
 
-    def reset(self, seed: int) -> None:
-        """Put the cube, at rest, at the place and yaw of a seed; the arm stays where it is."""
+    def reset(self, seed: int, place: tuple[float, float] | None = None) -> None:
+        """Put the cube, at rest, at the place and yaw of a seed; the arm stays where it is.
+
+        At `place`, x and y in metres, instead of the seed's when it is given.
+        """
         random = np.random.default_rng(seed)
-        place = SQUARE_CENTRE + random.uniform(-0.5, 0.5, 2) * SQUARE_SIZE
+        seeded = SQUARE_CENTRE + random.uniform(-0.5, 0.5, 2) * SQUARE_SIZE
         yaw = random.uniform(0.0, np.pi / 2)
-        self.put_cube((*place, CUBE_SIZE / 2), yaw)
+        self.put_cube((*(place or seeded), CUBE_SIZE / 2), yaw)
 
     def put_cube(self, place: ArrayLike, yaw: float = 0.0) -> None:
         """Put the cube's centre, at rest, at x, y, z (metres)."""

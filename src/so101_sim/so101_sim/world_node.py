@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geometry_msgs.msg import Point
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
@@ -15,10 +16,11 @@ from so101_node.error import UserError
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.stamp import from_nanoseconds
-from so101_node.topics import SIM_FAULT, SIM_RESET, SIM_STATE, SIM_SUCCESS
-from so101_sim import fault, scene
+from so101_node.topics import SIM_FAULT, SIM_PLACE, SIM_RESET, SIM_STATE, SIM_SUCCESS
+from so101_sim import camera_fault, fault, scene
 from so101_sim.serial_device import SerialDevice
 from so101_sim.simulation import RealTime, Simulation
+from so101_sim.world import check_place
 
 RATE = 30.0  # states a second, one for each camera frame
 
@@ -57,11 +59,13 @@ class WorldNode(Node):
             time.time_ns(),
         )
         self._resets = 0
+        self._place: tuple[float, float] | None = None  # of the next reset, when one was asked for
         self._success: bool | None = None
         self._state = self.publisher(SIM_STATE)
         self._success_publisher = self.publisher(SIM_SUCCESS)
         self.serve(SIM_RESET, self._reset)
         self.subscribe(SIM_FAULT, self._inject)
+        self.subscribe(SIM_PLACE, self._take_place)
         self.create_timer(1 / RATE, self._publish)
         self._diagnostics = Diagnostics(self, self._statuses)
         self._closing: list[SerialDevice | RealTime] = []
@@ -94,11 +98,24 @@ class WorldNode(Node):
             self._success_publisher.publish(Bool(data=snapshot.success))
 
     def _reset(self, _: Any) -> tuple[bool, str]:
-        seed = self._simulation.reset()
+        place, self._place = self._place, None
+        seed = self._simulation.reset(place)
         self._resets += 1
-        return True, f'cube placed with seed {seed}'
+        where = f'with seed {seed}' if place is None else f'at x {place[0]:.3f}, y {place[1]:.3f}'
+        return True, f'cube placed {where}'
+
+    def _take_place(self, message: Point) -> None:
+        self._place = None
+        try:
+            check_place(message.x, message.y)
+        except UserError as error:
+            self.get_logger().warning(f'{SIM_PLACE.name}: {error}; the seeded place is taken')
+            return
+        self._place = (message.x, message.y)
 
     def _inject(self, message: String) -> None:
+        if camera_fault.is_order(message.data):
+            return  # the cameras node does it
         try:
             self.get_logger().info(self._simulation.inject(message.data))
         except UserError as error:

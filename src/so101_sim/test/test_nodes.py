@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import Point
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -30,6 +32,7 @@ from so101_node.topics import (
     CAMERAS,
     DIAGNOSTICS,
     SIM_FAULT,
+    SIM_PLACE,
     SIM_RESET,
     SIM_STATE,
     SIM_SUCCESS,
@@ -156,6 +159,29 @@ def test_a_reset_moves_the_cube_to_the_next_seeds_place(
     assert states[-1].position[6:8] != before
 
 
+def test_the_next_reset_puts_the_cube_where_it_was_asked_for(
+    world: subprocess.Popen[str], probe: Probe
+) -> None:
+    states = probe.listen(SIM_STATE)
+    publisher = probe.node.create_publisher(SIM_PLACE.type, SIM_PLACE.name, SIM_PLACE.qos)
+    probe.until(lambda: states and publisher.get_subscription_count())
+    publisher.publish(Point(x=0.2, y=-0.05, z=7.0))
+    answers = [probe.call(SIM_RESET.name).message]
+    count = len(states)
+    probe.until(lambda: len(states) >= count + 2)
+    assert states[-1].position[6:8].tolist() == pytest.approx([0.2, -0.05], abs=1e-3)
+    answers.append(probe.call(SIM_RESET.name).message)
+    publisher.publish(Point(x=float('nan'), y=0.0))
+    answers.append(probe.call(SIM_RESET.name).message)
+    assert answers == [
+        'cube placed at x 0.200, y -0.050',
+        'cube placed with seed 9',
+        'cube placed with seed 10',
+    ]
+    error = end(world, signal.SIGINT)[1]
+    assert 'sim/place: the cube cannot be put at x nan, y 0: give x 0.19 to 0.33' in error
+
+
 def test_the_port_is_an_arm_in_real_time(
     world: subprocess.Popen[str], port: Path, probe: Probe, calibration: Calibration
 ) -> None:
@@ -206,7 +232,7 @@ def test_faults_are_there_from_the_start_and_come_by_topic(
     assert bus.retries >= 1
     assert bus.errors[6] == 4
     probe.until(publisher.get_subscription_count)
-    for text in ('hot all off', 'explode', 'silent elbow_flex', 'replug'):
+    for text in ('hot all off', 'explode', 'camera wrist up', 'silent elbow_flex', 'replug'):
         publisher.publish(String(data=text))
     probe.until(lambda: faults() == 'silent elbow_flex')
     probe.until(port.with_name('follower1').exists)
@@ -216,6 +242,7 @@ def test_faults_are_there_from_the_start_and_come_by_topic(
     assert code == 0
     assert 'replug: the port is' in error
     assert "fault 'explode' is not known; known: late, lost" in error
+    assert 'camera wrist' not in error
 
 
 @pytest.mark.skipif(ctypes.util.find_library('EGL') is None, reason='libEGL is not installed')
@@ -228,7 +255,9 @@ def test_each_camera_renders_the_states_at_30_hz_and_counts_those_it_skips(
     def figures() -> dict[str, float]:
         for message in reversed(health):
             if message.status[0].name == 'sim/cameras':
-                return {value.key: float(value.value) for value in message.status[0].values}
+                found = {value.key: value.value for value in message.status[0].values}
+                assert found.pop('faults') == 'none'
+                return {name: float(value) for name, value in found.items()}
         return {'wrist_published': 0}
 
     probe.until(lambda: figures()['wrist_published'] >= 90)
@@ -247,6 +276,72 @@ def test_each_camera_renders_the_states_at_30_hz_and_counts_those_it_skips(
     probe.until(lambda: all(images))
     assert all(from_message(received[0]).shape == (480, 640, 3) for received in images)
     assert end(cameras, signal.SIGINT) == (0, '')
+
+
+@pytest.mark.skipif(ctypes.util.find_library('EGL') is None, reason='libEGL is not installed')
+def test_a_camera_fails_as_it_is_told_and_the_other_does_not(
+    cameras: subprocess.Popen[str], probe: Probe, calibration: Calibration
+) -> None:
+    health = probe.listen(DIAGNOSTICS)
+    images = {name: probe.listen(camera.image) for name, camera in CAMERAS.items()}
+    state = probe.node.create_publisher(SIM_STATE.type, SIM_STATE.name, 10)
+    fault = probe.node.create_publisher(SIM_FAULT.type, SIM_FAULT.name, SIM_FAULT.qos)
+    turn = iter(range(10_000))
+
+    def show() -> None:
+        """Publish the world's next state: the arm turns, and every image differs."""
+        angles = [*HOME, 0.26, 0.0, 0.0125, 1.0, 0.0, 0.0, 0.0]
+        angles[0] += 0.01 * next(turn)
+        message = JointState(name=coordinate_names(), position=angles)
+        message.header.stamp = probe.node.get_clock().now().to_msg()
+        state.publish(message)
+
+    def faults() -> str:
+        for message in reversed(health):
+            if message.status[0].name == 'sim/cameras':
+                return next(v.value for v in message.status[0].values if v.key == 'faults')
+        return ''
+
+    def told(text: str, faults_then: str) -> None:
+        fault.publish(String(data=text))
+        probe.until(lambda: faults() == faults_then)
+        for received in images.values():
+            received.clear()
+
+    def seen(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Show the next states one by one, and return what both cameras made of them."""
+        for _ in range(count):
+            before = len(images['overhead'])
+            show()
+            probe.until(lambda before=before: len(images['overhead']) > before)
+        return tuple([from_message(m) for m in received] for received in images.values())
+
+    probe.until(lambda: state.get_subscription_count() and fault.get_subscription_count())
+    seen(1)
+    told('camera wrist frozen', 'camera wrist frozen')
+    wrist, overhead = seen(3)
+    assert (wrist[0] == wrist[2]).all()
+    assert len(set(stamps(images['wrist']))) == 3
+    assert (overhead[0] != overhead[2]).any()
+    told('camera wrist black', 'camera wrist black')
+    assert not np.any(seen(2)[0])
+    told('camera wrist half', 'camera wrist half')
+    assert len(seen(4)[0]) == 2
+    told('camera wrist silent', 'camera wrist silent')
+    assert seen(3)[0] == []
+    told('camera overhead black', 'camera wrist silent, camera overhead black')
+    for text in ('camera wrist up', 'silent elbow_flex', 'explode'):
+        fault.publish(String(data=text))
+    told('clear', 'none')
+    wrist, overhead = seen(2)
+    assert np.any(wrist)
+    assert np.any(overhead)
+    code, error = end(cameras, signal.SIGINT)
+    assert code == 0
+    assert 'camera wrist frozen: fresh stamps, the last image' in error
+    assert "fault 'camera wrist up': give camera, then wrist or overhead" in error
+    assert 'elbow_flex' not in error
+    assert 'explode' not in error
 
 
 def test_the_world_leaves_on_a_signal_with_its_link_gone(

@@ -3,10 +3,14 @@
 import mujoco
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from so101_description import workspace
 from so101_description.joints import HOME
+from so101_node.error import UserError
 from so101_sim import scene
-from so101_sim.world import World
+from so101_sim.world import PLACE_MARGIN, World, check_place
 
 TORQUED, LIMP = np.ones(6), np.zeros(6)
 
@@ -33,16 +37,39 @@ def test_a_seeded_run_is_deterministic(model: mujoco.MjModel) -> None:
 
 def test_every_placement_is_in_the_square_and_clear_of_bowl_and_arm(model: mujoco.MjModel) -> None:
     world = World(model, 0)
-    half = scene.SQUARE_SIZE / 2
+    half = workspace.SQUARE_SIZE / 2
     for seed in range(200):
         world.reset(seed)
         x, y, z = world.positions[6:9]
-        assert abs(x - scene.SQUARE_CENTRE[0]) <= half
-        assert abs(y - scene.SQUARE_CENTRE[1]) <= half
+        assert abs(x - workspace.SQUARE_CENTRE[0]) <= half
+        assert abs(y - workspace.SQUARE_CENTRE[1]) <= half
         assert z == pytest.approx(scene.CUBE_SIZE / 2)
         distance = np.hypot(x - scene.BOWL_CENTRE[0], y - scene.BOWL_CENTRE[1])
         assert distance > scene.BOWL_RIM_RADIUS + scene.CUBE_SIZE / np.sqrt(2)
         assert not world.success()
+
+
+@given(*[st.floats(-1.0, 1.0)] * 2)
+def test_a_place_that_is_taken_is_within_reach_and_clear_of_the_bowl(x: float, y: float) -> None:
+    reach = workspace.SQUARE_SIZE / 2 + PLACE_MARGIN
+    place = (workspace.SQUARE_CENTRE[0] + x * reach, workspace.SQUARE_CENTRE[1] + y * reach)
+    check_place(*place)
+    distance = np.hypot(place[0] - scene.BOWL_CENTRE[0], place[1] - scene.BOWL_CENTRE[1])
+    assert distance > scene.BOWL_RIM_RADIUS + scene.CUBE_SIZE / np.sqrt(2)
+
+
+@pytest.mark.parametrize('place', [(0.26, 0.08), (0.1, 0.0), (np.nan, 0.0), (0.26, -np.inf)])
+def test_a_place_elsewhere_is_refused(place: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match=r'give x 0\.19 to 0\.33, y -0\.07 to 0\.07, metres'):
+        check_place(*place)
+
+
+def test_the_cube_is_put_where_it_is_said_with_the_yaw_of_the_seed(model: mujoco.MjModel) -> None:
+    world = World(model, 4)
+    seeded = world.positions
+    world.reset(4, (0.21, -0.06))
+    assert world.positions[6:8].tolist() == [0.21, -0.06]
+    assert (world.positions[8:] == seeded[8:]).all()
 
 
 def test_a_reset_leaves_the_arm_where_it_is(model: mujoco.MjModel) -> None:
