@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from rosbags.interfaces import (
+    Connection,
     Qos,
     QosDurability,
     QosHistory,
@@ -15,8 +16,11 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.typesys import Stores, TypesysError, get_typestore
 from rosbags.typesys.store import Typestore
+
+from so101_node.error import UserError
 
 # What rosbag2 writes for a duration without an end: the largest int64 of nanoseconds.
 _INFINITE = QosTime(9223372036, 854775807)
@@ -39,25 +43,44 @@ class Bag:
     Every method raises OSError when the disk does not take what is written.
     """
 
-    def __init__(self, folder: Path, channels: Iterable[Channel]) -> None:
+    def __init__(self, folder: Path, channels: Iterable[Channel] = ()) -> None:
         self.folder = folder
         self.counts: dict[str, int] = {}
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
-        self._connections = {}
+        self._connections: dict[str, Connection] = {}
         for channel in channels:
+            self.add(channel)
+
+    def add(self, channel: Channel) -> None:
+        """Add a topic; raises UserError for a type that ROS does not have."""
+        try:
             self._connections[channel.topic] = self._writer.add_connection(
                 channel.topic,
                 channel.type,
                 typestore=message_definitions(),
                 offered_qos_profiles=[_qos(channel)],
             )
-            self.counts[channel.topic] = 0
+        except TypesysError as error:
+            raise UserError(f'{channel.topic} is of a type unknown to ROS: {error}') from error
+        self.counts[channel.topic] = 0
 
     def write(self, topic: str, data: bytes, stamp: int) -> None:
         """Append one serialized (CDR) message, received at `stamp` nanoseconds."""
         self._writer.write(self._connections[topic], stamp, data)
         self.counts[topic] += 1
+
+    def flush(self) -> None:
+        """Hand what was written to the kernel, where it is safe from a kill of this process.
+
+        By itself rosbags waits until a chunk of a megabyte is full, and has no call for less: this
+        reaches into its MCAP writer.
+        """
+        storage = self._writer.storage
+        assert isinstance(storage, McapWriter)
+        if storage.chunk.msgs:
+            storage.close_chunk()
+        storage.bio.flush()
 
     def close(self) -> None:
         """Write index and metadata, and return once they are on the disk."""

@@ -29,6 +29,12 @@ class Move:
     def duration(self) -> float:
         return float(self.times[-1])
 
+    def at(self, times: ArrayLike) -> NDArray[np.float64]:
+        """Return the positions at `times`, shape (..., joints): on lines between the points."""
+        asked = np.asarray(times, dtype=np.float64)
+        columns = [np.interp(asked, self.times, column) for column in self.positions.T]
+        return np.stack(columns, axis=-1)
+
 
 def plan(
     start: ArrayLike,

@@ -6,15 +6,18 @@ has its final name only once it is complete.
 
 import shutil
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from so101_episodes.bag import Bag, Channel, sync
-from so101_episodes.episode import PARTIAL, Episode, TopicCount, software
+from so101_episodes.claim import Claim
+from so101_episodes.episode import PARTIAL, Episode, TopicCount
 from so101_node.error import UserError
 from so101_node.reception import Reception
 
@@ -23,6 +26,10 @@ QUEUE_SIZE = 8192
 
 # Seconds. One wake-up of the thread for ten or twenty messages, not one for each.
 _WRITE_PERIOD = 0.03
+
+# Seconds from a message to where a kill of this process does not lose it, the two above included:
+# half of what may be lost.
+_FLUSH_PERIOD = 0.4
 
 
 class Recording:
@@ -36,17 +43,17 @@ class Recording:
         recordings: Path,
         name: str,
         channels: Collection[Channel],
-        started: int,
+        draft: Episode,
         many_publishers: Collection[str] = (),
         queue_size: int = QUEUE_SIZE,
     ) -> None:
-        """Start at `started` nanoseconds; the topics `many_publishers` have no loss accounting.
+        """Start an episode of which `draft` is known.
 
-        Raises UserError when the folder cannot be made.
+        The losses of topics of `many_publishers` are not counted. Raises UserError when the
+        folder cannot be made.
         """
         self.path = recordings / name
         self._folder = recordings / PARTIAL / name
-        self._started = started
         self._channels = channels
         self._many_publishers = many_publishers
         self._receptions = {channel.topic: Reception() for channel in channels}
@@ -56,6 +63,9 @@ class Recording:
         self._ending = threading.Event()
         try:
             self._bag = Bag(self._folder, channels)
+            self._claim = Claim(self._folder)
+            none = {c.topic: TopicCount(c.type, 0, None, None, 0.0) for c in channels}
+            replace(draft, topics=none).save(self._folder)
         except OSError as error:
             raise self._refusal(error) from error
         thread = ThreadPoolExecutor(1, thread_name_prefix='bag')
@@ -84,54 +94,56 @@ class Recording:
             if topic not in self._many_publishers
         )
 
-    def finish(self, ended: int, task: str, outcome: str, reason: str, checkpoint: str) -> Path:
+    def finish(self, episode: Episode, described: Callable[[Episode, Path], Episode]) -> Path:
         """Write out everything, give the folder its final name and return that.
 
-        Raises UserError when the disk refuses; the unfinished folder stays under .partial then.
+        `described` adds what the bag, then in its folder, says of the episode. Raises UserError
+        when the disk refuses; the unfinished folder stays under .partial then.
         """
         self._end_writing()
-        duration = max(ended - self._started, 1) / 1e9
+        topics = {c.topic: self._count(c, episode.duration_s) for c in self._channels}
         try:
             self._bag.close()
-            Episode(
-                task=task,
-                outcome=outcome,
-                reason=reason,
-                checkpoint=checkpoint,
-                started=self._started,
-                ended=ended,
-                duration_s=duration,
-                topics={
-                    channel.topic: self._count(channel, duration) for channel in self._channels
-                },
-                software=software(),
-            ).save(self._folder)
+            episode = described(replace(episode, topics=topics), self._folder)
+            replace(episode, complete=True).save(self._folder)
             self._folder.rename(self.path)
             sync(self.path.parent)
         except OSError as error:
             self.abandon()
             raise self._refusal(error) from error
+        self._claim.release()
         return self.path
 
     def discard(self) -> None:
-        """Delete what was recorded."""
+        """Delete what was recorded; raises UserError when the disk refuses."""
         self._end_writing()
-        self.abandon()
-        shutil.rmtree(self._folder)
+        with suppress(OSError):
+            self._bag.abandon()
+        try:
+            shutil.rmtree(self._folder)
+        except OSError as error:
+            raise UserError(f'cannot delete {self._folder}: {error.strerror}') from error
+        finally:
+            self._claim.release()
 
     def abandon(self) -> None:
         """Stop writing and leave the unfinished folder under .partial, as a kill would."""
         self._ending.set()
         with suppress(OSError):  # of the last bytes, which the disk refused already
             self._bag.abandon()
+        self._claim.release()
 
     def _write(self) -> None:
         ending = False
+        flushed = time.monotonic()
         try:
             while not ending:
                 ending = self._ending.wait(_WRITE_PERIOD)
                 while self._queue:
                     self._bag.write(*self._queue.popleft())
+                if time.monotonic() - flushed >= _FLUSH_PERIOD:
+                    flushed = time.monotonic()
+                    self._bag.flush()
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -148,11 +160,11 @@ class Recording:
             messages=messages,
             published=reception.received + reception.lost if countable else None,
             lost=reception.lost + self._dropped[topic] if countable else None,
-            rate_hz=messages / duration,
+            rate_hz=messages / max(duration, 1e-9),
         )
 
     def _refusal(self, error: OSError) -> UserError:
         return UserError(
             f'cannot write {self._folder}: {error.strerror}; make room there or choose another '
-            'directory. The episode is unfinished and stays in that folder.'
+            'directory. The episode is unfinished; the next recorder there salvages it.'
         )

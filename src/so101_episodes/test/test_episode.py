@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from so101_episodes.episode import FILE, PARTIAL, Episode, TopicCount, new_name, software
+from so101_episodes.episode import FILE, PARTIAL, Episode, Mark, TopicCount, new_name, software
 from so101_node.error import UserError
 
 EPISODE = Episode(
+    complete=True,
+    kind='rollout',
+    place='2',
+    salvaged=False,
+    marks=(Mark('wrist', 'frozen', 1_700_000_001, 1_700_000_002, 'the wrist image stood still'),),
+    figures={'tracking_rms_degrees': 0.5, 'starved_s': None},
+    arm={'calibration': 'my_arm.json'},
+    cameras={'wrist': {'width': 640, 'height': 480, 'format': 'jpeg'}},
     task='Pick up the cube',
     outcome='success',
     reason='',
