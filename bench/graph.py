@@ -30,7 +30,8 @@ from sensor_msgs.msg import CameraInfo, JointState
 
 from so101_bringup import figures, runner
 from so101_bringup.figures import at_most, exactly, untargeted
-from so101_bringup.wiring import INFER, NodeSpec, environment
+from so101_bringup.graphs import INFER
+from so101_bringup.wiring import NodeSpec, environment
 from so101_cameras.publisher import CameraPublisher
 from so101_driver.calibration import Calibration
 from so101_driver.calibration_file import load
@@ -289,7 +290,7 @@ def desk(folder: Path) -> Run:
             case 'policy':
                 line = runner.command(spec)[1:]
                 programs.append(('policy', [*this, 'policy', str(folder), *line]))
-            case 'rollout':
+            case 'session':
                 real = replace(spec, parameters={**spec.parameters, 'sim': False})
                 programs.append((spec.name, runner.command(real)))
             case _:

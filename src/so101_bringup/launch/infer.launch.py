@@ -1,8 +1,8 @@
-"""Roll out a policy. Arguments and nodes: so101_bringup/wiring.py."""
+"""Roll out a policy. Arguments and nodes: so101_bringup/graphs.py."""
 
 from launch import LaunchDescription
+from so101_bringup.graphs import INFER
 from so101_bringup.launch_description import launch_description
-from so101_bringup.wiring import INFER
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,8 +1,8 @@
-"""Move the arm by a leader arm. Arguments and nodes: so101_bringup/wiring.py."""
+"""Move the arm by a leader arm. Arguments and nodes: so101_bringup/graphs.py."""
 
 from launch import LaunchDescription
+from so101_bringup.graphs import TELEOP
 from so101_bringup.launch_description import launch_description
-from so101_bringup.wiring import TELEOP
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -2,19 +2,30 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 
-from so101_bringup import demo, runner
-from so101_bringup.wiring import WIRINGS, Value, Wiring, environment
-from so101_driver import calibrate, setup_motors
-from so101_episodes import open_loop
+from so101_bringup import runner
+from so101_bringup.graphs import WIRINGS
+from so101_bringup.wiring import Value, Wiring, environment
 from so101_node.error import UserError
 
 USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
 
-# What is no graph of nodes takes --options.
-_TOOLS = {'setup_motors': setup_motors, 'calibrate': calibrate, 'open_loop': open_loop}
+# What is no graph of nodes takes --options. Modules with a DESCRIPTION and a main, imported when
+# they are asked for: together they take seconds.
+_TOOLS = {
+    'setup_motors': 'so101_driver.setup_motors',
+    'calibrate': 'so101_driver.calibrate',
+    'report': 'so101_evaluation.report_command',
+    'compare': 'so101_evaluation.compare_command',
+    'video': 'so101_view.video',
+    'salvage': 'so101_episodes.salvage',
+    'open_loop': 'so101_evaluation.open_loop',
+}
 
 _TOOL_USAGE = f'{", ".join(_TOOLS)} take --options instead: so101 COMMAND --help'
+
+_NAMES = (*WIRINGS, 'demo', *_TOOLS)
 
 _Command = Callable[[Sequence[str]], int]
 
@@ -29,27 +40,28 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Run one command; return its exit code. Raises UserError."""
-    commands = _commands()
     if not words or words[0] in ('-h', '--help', 'list'):
         print(USAGE)
-        for name, (description, _) in commands.items():
-            print(f'  {name:12} {description}')
+        for name in _NAMES:
+            print(f'  {name:12} {_command(name)[0]}')
         print(_TOOL_USAGE)
         return 0
-    if words[0] not in commands:
-        raise UserError(f'unknown command {words[0]}; known: {", ".join(commands)}')
-    return commands[words[0]][1](words[1:])
+    if words[0] not in _NAMES:
+        raise UserError(f'unknown command {words[0]}; known: {", ".join(_NAMES)}')
+    return _command(words[0])[1](words[1:])
 
 
-def _commands() -> dict[str, tuple[str, _Command]]:
-    runs = [(wiring, _run_graph(wiring)) for wiring in WIRINGS.values()]
-    runs.append((demo.WIRING, demo.main))
-    return {
-        **{
-            wiring.name: (wiring.description, _with_arguments(wiring, run)) for wiring, run in runs
-        },
-        **{name: (tool.DESCRIPTION, _with_options(tool.main)) for name, tool in _TOOLS.items()},
-    }
+def _command(name: str) -> tuple[str, _Command]:
+    """Return what a command does, in words and as a function."""
+    if name in _TOOLS:
+        tool = import_module(_TOOLS[name])
+        return tool.DESCRIPTION, _with_options(tool.main)
+    if name in WIRINGS:
+        wiring = WIRINGS[name]
+        return wiring.description, _with_arguments(wiring, _run_graph(wiring))
+    from so101_bringup import demo
+
+    return demo.WIRING.description, _with_arguments(demo.WIRING, demo.main)
 
 
 def _with_arguments(wiring: Wiring, run: Callable[[Mapping[str, Value]], int]) -> _Command:

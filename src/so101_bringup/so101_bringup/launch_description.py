@@ -58,10 +58,14 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
             executable=spec.executable,
             name=spec.name,
             namespace=spec.namespace or None,
+            remappings=list(spec.remappings.items()),
+            arguments=list(spec.arguments),
             # With its type said: text that looks like a number stays text.
             parameters=[
                 {
-                    name: ParameterValue(value, value_type=type(value))
+                    name: ParameterValue(
+                        value, value_type=list[str] if isinstance(value, list) else type(value)
+                    )
                     for name, value in spec.parameters.items()
                 }
             ],
@@ -76,7 +80,7 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
 
 def _ended(spec: NodeSpec):  # type: ignore[no-untyped-def]
     def on_exit(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-        if context.is_shutdown:
+        if context.is_shutdown or (spec.may_end and event.returncode == 0):
             return []
         if spec.ends_graph and event.returncode == 0:
             return [Shutdown(reason=f'{spec.label} is done')]

@@ -5,17 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
-from typing import IO
+from typing import IO, Any
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-
-from so101_bringup.wiring import NodeSpec, Value
-from so101_node.error import UserError
+from so101_bringup.wiring import NodeSpec, Value, executable
 
 # A node has this long to close what it holds: the driver's torque, the recorder's bag.
 STOP_TIMEOUT = 15.0
@@ -50,6 +47,8 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
         number: signal.signal(number, lambda number, _: events.put(('', number)))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
+    # The keys node changes it, and cannot change it back after a kill -9.
+    terminal = termios.tcgetattr(sys.stdin) if sys.stdin and sys.stdin.isatty() else None
     processes: dict[str, _Process] = {}
     print(f'Starting {", ".join(commands)}; Ctrl-C stops them all', flush=True)
     outcome = Outcome()
@@ -58,7 +57,10 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
             processes[node.label] = _Process(
                 node, commands[node.label], {**_LOG, **os.environ, **environment}, events
             )
+        leaving = {node.label for node in nodes if node.may_end}
         name, number = events.get()
+        while name in leaving and number == 0:
+            name, number = events.get()
         ending = {node.label for node in nodes if node.ends_graph}
         if not name:
             outcome.signal = number
@@ -67,6 +69,8 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
             outcome.failure = processes[name].epitaph(number)
     finally:
         outcome.codes = _stop(processes)
+        if terminal is not None:
+            _restore(terminal)
         for number, handler in before.items():
             signal.signal(number, handler)
     bad = {name: code for name, code in outcome.codes.items() if code}
@@ -77,26 +81,28 @@ def run(nodes: list[NodeSpec], environment: Mapping[str, str]) -> Outcome:
     return outcome
 
 
+def _restore(terminal: list[Any]) -> None:
+    """Give the terminal its attributes back, also from the background."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
+    signal.signal(signal.SIGTTOU, before)
+
+
 def command(node: NodeSpec) -> list[str]:
     """Return the command line of a node. Raises UserError when it is not installed."""
-    try:
-        prefix = Path(get_package_prefix(node.package))
-    except PackageNotFoundError:
-        raise UserError(f'package {node.package} is not installed; build the workspace') from None
-    executable = prefix / 'lib' / node.package / node.executable
-    if not executable.is_file():
-        raise UserError(f'{executable} does not exist; build the workspace')
-    line = [str(executable), '--ros-args', '--remap', f'__node:={node.name}']
+    line = [str(executable(node)), '--ros-args', '--remap', f'__node:={node.name}']
     if node.namespace:
         line += ['--remap', f'__ns:=/{node.namespace}']
+    for name, other in node.remappings.items():
+        line += ['--remap', f'{name}:={other}']
     for name, value in node.parameters.items():
         line += ['--param', f'{name}:={parameter_text(value)}']
-    return line
+    return [*line, '--', *node.arguments] if node.arguments else line
 
 
-def parameter_text(value: Value) -> str:
+def parameter_text(value: Value | list[str]) -> str:
     """Return a parameter value as YAML that keeps its type: JSON is YAML."""
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 class _Process:

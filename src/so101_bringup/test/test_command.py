@@ -7,7 +7,9 @@ import pytest
 from so101_bringup.command import run
 from so101_node.error import UserError
 
-COMMANDS = ['infer', 'teleop', 'demo', 'setup_motors', 'calibrate', 'open_loop']
+GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'demo']
+TOOLS = ['setup_motors', 'calibrate', 'report', 'compare', 'video', 'salvage', 'open_loop']
+COMMANDS = GRAPHS + TOOLS
 
 
 @pytest.mark.parametrize('words', [[], ['--help'], ['list']])

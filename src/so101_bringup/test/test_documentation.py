@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from so101_bringup.wiring import WIRINGS, Argument
+from so101_bringup.graphs import WIRINGS
+from so101_bringup.wiring import Argument
 from so101_driver import driver_node
 from so101_node import topics
 from so101_node.topics import Service, Topic

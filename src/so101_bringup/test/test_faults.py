@@ -68,7 +68,7 @@ def test_a_camera_that_never_delivers_is_named(unmarked: Path, arm: Path) -> Non
     output = process.communicate(timeout=100)[0]
     assert process.returncode == 1
     last = output.splitlines()[-1]
-    assert last.startswith('so101 infer: rollout: policy/enable: nothing received from wrist')
+    assert last.startswith('so101 infer: session: policy/enable: nothing received from wrist')
     assert 'overhead camera (overhead_camera/image_raw)' in last
     assert torque(arm) == [0] * 6
 

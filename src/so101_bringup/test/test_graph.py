@@ -47,8 +47,11 @@ def test_the_demo_moves_the_arm_records_and_loses_nothing(
     assert figures['arm_travel']['value'] > 5
     assert 'untrained' in output
     assert not list((tmp_path / 'build/demo/recordings').glob('.partial/*'))
-    (sheet,) = (tmp_path / 'build' / 'demo').glob('*.png')
-    assert sheet.stat().st_size > 10_000
+    recordings = tmp_path / 'build' / 'demo' / 'recordings'
+    (video,) = recordings.glob('*/video.mp4')
+    assert video.stat().st_size > 10_000
+    report = json.loads((recordings / 'report.json').read_text())
+    assert len(report['episodes']) == 1
 
 
 def test_random_weights_are_for_simulation_only(checkpoint: Path, tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def interrupted(checkpoint: Path, tmp_path: Path) -> Iterator[subprocess.Popen[s
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize('moment', ['driver: ', 'rollout: ', 'EPISODE'])
+@pytest.mark.parametrize('moment', ['driver: ', 'session: ', 'EPISODE'])
 def test_ctrl_c_at_any_moment_leaves_nothing_behind(
     interrupted: subprocess.Popen[str], tmp_path: Path, moment: str
 ) -> None:

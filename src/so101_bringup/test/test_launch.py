@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from so101_bringup.command import show_arguments
-from so101_bringup.wiring import WIRINGS, Wiring
+from so101_bringup.graphs import WIRINGS
+from so101_bringup.wiring import Wiring
 from so101_episodes.episode import Episode
 
 pytestmark = pytest.mark.skipif(

@@ -50,7 +50,7 @@ def _imports(file: Path) -> set[str]:
 
 def _started_by(package: Path) -> set[str]:
     """Return the packages whose nodes the wiring starts: named in it, not imported."""
-    wiring = package / package.name / 'wiring.py'
+    wiring = package / package.name / 'graphs.py'
     if not wiring.exists():
         return set()
     text = wiring.read_text()

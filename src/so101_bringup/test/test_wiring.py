@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from so101_bringup.wiring import INFER, TELEOP, Argument
+from so101_bringup.graphs import EVALUATE, INFER, RECORD, REPLAY, TELEOP
+from so101_bringup.wiring import Argument
 from so101_node.error import UserError
 
 
@@ -76,3 +77,58 @@ def test_a_leader_that_is_read_too_rarely_is_refused() -> None:
 def test_both_arms_on_one_port_is_refused() -> None:
     with pytest.raises(UserError, match='leader_port:=/dev/a: that is the port of the other arm'):
         TELEOP.nodes(TELEOP.values({'port': '/dev/a', 'leader_port': '/dev/a'}))
+
+
+def test_demonstrations_are_led_by_an_arm_or_by_whoever_publishes() -> None:
+    led = {node.label: node for node in RECORD.nodes(RECORD.values({}))}
+    assert led['teleop'].parameters['enabled'] is False  # the session says when
+    assert led['driver'].parameters['command_timeout'] == 0.25
+    assert led['session'].parameters['source'] == 'teleop'
+    assert led['session'].ends_graph
+    other = {node.label: node for node in RECORD.nodes(RECORD.values({'source': 'other'}))}
+    assert not {'teleop', 'leader/driver'} & set(other)
+    assert other['session'].parameters['num_episodes'] == 50
+
+
+def test_where_episodes_go_and_are_counted_is_one_folder() -> None:
+    nodes = {node.label: node for node in RECORD.nodes(RECORD.values({'recordings': '/r'}))}
+    assert nodes['recorder'].parameters['directory'] == '/r'
+    assert nodes['session'].parameters['directory'] == '/r'
+
+
+def test_an_evaluation_has_a_folder_of_its_own_and_every_checkpoint(checkpoint: Path) -> None:
+    values = EVALUATE.values({'checkpoints': str(checkpoint), 'sim': 'true'})
+    nodes = {node.label: node for node in EVALUATE.nodes(values)}
+    folder = nodes['reporter'].parameters['directory']
+    assert str(folder).startswith('recordings/evaluation_')
+    assert nodes['recorder'].parameters['directory'] == folder
+    assert nodes['session'].parameters['checkpoints'] == [str(checkpoint)]
+
+
+@pytest.mark.parametrize('text', ['', ',', '{0},{0}'])
+def test_an_evaluation_of_nothing_or_of_one_twice_is_refused(text: str, checkpoint: Path) -> None:
+    values = EVALUATE.values({'checkpoints': text.format(checkpoint), 'sim': 'true'})
+    with pytest.raises(UserError, match='expected folders of different checkpoints'):
+        EVALUATE.nodes(values)
+
+
+def test_a_replay_says_what_it_misses() -> None:
+    with pytest.raises(UserError, match='episode:= is missing'):
+        REPLAY.nodes(REPLAY.values({}))
+
+
+def test_the_film_and_the_page_are_there_when_asked_for(checkpoint: Path) -> None:
+    def names(**given: str) -> set[str]:
+        values = INFER.values({'checkpoint': str(checkpoint), 'sim': 'true', **given})
+        return {node.name for node in INFER.nodes(values)}
+
+    assert not {'page', 'video'} & names()
+    assert {'page', 'video'} <= names(page='true', video='true')
+
+
+def test_rviz_shows_the_arm_as_measured_and_as_it_was_told() -> None:
+    nodes = {node.name: node for node in TELEOP.nodes(TELEOP.values({'rviz': 'true'}))}
+    assert str(nodes['robot_state_publisher'].parameters['robot_description']).startswith('<')
+    assert nodes['reference_state_publisher'].parameters['frame_prefix'] == 'reference/'
+    assert nodes['reference_state_publisher'].remappings['joint_states'].endswith('reference')
+    assert Path(nodes['rviz'].arguments[1]).is_file()

@@ -1,0 +1,9 @@
+"""Record demonstrations. Arguments and nodes: so101_bringup/graphs.py."""
+
+from launch import LaunchDescription
+from so101_bringup.graphs import RECORD
+from so101_bringup.launch_description import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description(RECORD)

@@ -1,0 +1,499 @@
+"""Which graphs there are, and which nodes with which parameters each one runs: said once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import gettempdir
+
+from so101_bringup.wiring import Argument, NodeSpec, Value, Wiring, executable, share
+from so101_description.cameras import present
+from so101_description.kinematics import BASE
+from so101_node.error import UserError
+
+# Hz. Teleop takes a leader that moves 0.2 rad from state to state for one that jumped, and sends
+# the follower to where a leader will be in 10 ms, which is two of its periods at 200.
+_LEAST_LEADER_RATE = 150
+
+Values = Mapping[str, Value]
+
+
+def _infer_nodes(values: Values) -> list[NodeSpec]:
+    sim = bool(values['sim'])
+    local = values['inference'] == 'local'
+    checkpoint = (
+        _checkpoint(str(values['checkpoint']), sim, bool(values['overhead'])) if local else ''
+    )
+    port, calibration, nodes = _arm(values)
+    return [
+        *nodes,
+        *_recorder(values, checkpoint or 'on another machine'),
+        *_watching(values, 'infer'),
+        _driver(port, calibration, sim, max_velocity=values['max_velocity']),
+        _policy(values, checkpoint),
+        *_session(values, port, source='policy', num_rollouts=values['num_rollouts']),
+    ]
+
+
+def _evaluate_nodes(values: Values) -> list[NodeSpec]:
+    sim = bool(values['sim'])
+    named = [text.strip() for text in str(values['checkpoints']).split(',') if text.strip()]
+    checkpoints = [_checkpoint(text, sim, bool(values['overhead'])) for text in named]
+    if len(set(checkpoints)) < len(checkpoints) or not checkpoints:
+        raise UserError(
+            f'checkpoints:={values["checkpoints"]}: expected folders of different checkpoints, '
+            'separated by commas'
+        )
+    given = str(values['recordings'])
+    folder = given or f'recordings/evaluation_{datetime.now():%Y%m%d_%H%M%S}'
+    values = {**values, 'recordings': folder, 'record': True, 'inference': 'local'}
+    port, calibration, nodes = _arm(values)
+    return [
+        *nodes,
+        NodeSpec('so101_evaluation', 'reporter', 'reporter', {'directory': folder}),
+        *_recorder(values, checkpoints[0]),
+        *_watching(values, 'evaluate'),
+        _driver(port, calibration, sim, max_velocity=values['max_velocity']),
+        _policy(values, checkpoints[0]),
+        *_session(
+            values,
+            port,
+            source='policy',
+            num_rollouts=values['num_rollouts'],
+            checkpoints=checkpoints,
+            places=values['places'],
+            seed=values['seed'],
+        ),
+    ]
+
+
+def _record_nodes(values: Values) -> list[NodeSpec]:
+    values = {**values, 'record': True}
+    sim = bool(values['sim'])
+    port, calibration, nodes = _arm(values)
+    nodes += [*_recorder(values), *_watching(values, 'record')]
+    if values['source'] == 'teleop':
+        nodes += _led_arm(values, port, calibration, enabled=False)
+    else:
+        nodes.append(_driver(port, calibration, sim, max_velocity=values['max_velocity']))
+    return nodes + _session(
+        values,
+        port,
+        source=values['source'],
+        num_episodes=values['num_episodes'],
+        reset_time=values['reset_time'],
+        directory=values['recordings'],
+    )
+
+
+def _replay_nodes(values: Values) -> list[NodeSpec]:
+    if not values['episode']:
+        raise UserError('episode:= is missing; give the folder of an episode')
+    sim = bool(values['sim'])
+    port, calibration, nodes = _arm(values)
+    names = ('episode', 'speed', 'max_velocity', 'record', 'sim')
+    return [
+        *nodes,
+        *_recorder(values),
+        *_watching(values, 'replay'),
+        _driver(port, calibration, sim, max_velocity=values['max_velocity']),
+        NodeSpec(
+            'so101_episodes',
+            'replay',
+            'replay',
+            {
+                **{name: values[name] for name in names},
+                'port': port,
+                'start_pause': _start_pause(sim),
+            },
+            ends_graph=True,
+        ),
+    ]
+
+
+def _teleop_nodes(values: Values) -> list[NodeSpec]:
+    port, calibration, nodes = _arm(values)
+    nodes += _watching(values, 'teleop')
+    return nodes + _led_arm(values, port, calibration, enabled=True)
+
+
+def _led_arm(values: Values, port: str, calibration: str, enabled: bool) -> list[NodeSpec]:
+    """Return the arm, a leader arm, and teleoperation between them."""
+    from so101_driver.teleop import JUMP, SILENCE
+
+    sim = bool(values['sim'])
+    leader_port = str(values['leader_port'])
+    leader_calibration = str(values['leader_calibration'])
+    nodes = []
+    if sim:
+        leader_port, leader_calibration = f'{port}_leader', calibration
+        parameters = {'port': leader_port, 'calibration': calibration, 'seed': values['seed']}
+        nodes.append(NodeSpec('so101_sim', 'leader', 'sim_leader', parameters))
+    elif leader_port == port:
+        raise UserError(f'leader_port:={port}: that is the port of the other arm; give its own')
+    teleop = {'start': values['start'], 'ramp_velocity': values['ramp_velocity'], 'port': port}
+    return [
+        *nodes,
+        # Should teleop end, the arm must not go on to where it was sent last. And whatever held it
+        # up, it must not leap to where the hand is by then: a hand's ways are short, 200 a second.
+        _driver(
+            port,
+            calibration,
+            sim,
+            max_velocity=values['max_velocity'],
+            max_jump=JUMP,
+            command_timeout=SILENCE / 1e9,
+        ),
+        _driver(
+            leader_port,
+            leader_calibration,
+            sim,
+            namespace='leader',
+            role='leader',
+            rate=values['leader_rate'],
+        ),
+        NodeSpec('so101_driver', 'teleop', 'teleop', {**teleop, 'enabled': enabled}),
+    ]
+
+
+def _policy(values: Values, checkpoint: str) -> NodeSpec:
+    names = ('mode', 'inference', 'max_velocity', 'on_mismatch', 'overhead')
+    parameters = {name: values[name] for name in names}
+    parameters['untrained'] = values['sim']
+    if checkpoint:
+        parameters |= {'checkpoint': checkpoint, 'device': values['device']}
+    else:
+        # A network that is cut says nothing, and a model on a GPU takes a second at most.
+        parameters['inference_timeout'] = 3.0
+    return NodeSpec('so101_policy', 'policy', 'policy', parameters)
+
+
+def _checkpoint(folder: str, sim: bool, overhead: bool) -> str:
+    """Return the path of a checkpoint that fits, before any process starts. Raises UserError."""
+    from so101_policy import checkpoint
+
+    found = checkpoint.read(Path(folder))
+    found.check_cameras(present(overhead))
+    if not found.trained and not sim:
+        raise UserError(
+            f'checkpoint {found.path}: its weights are random, for simulation only; '
+            'give a trained one, or sim:=true'
+        )
+    return str(found.path)
+
+
+def _recorder(values: Values, checkpoint: str = '') -> list[NodeSpec]:
+    if not values['record']:
+        return []
+    parameters = {
+        'directory': values['recordings'],
+        'checkpoint': checkpoint,
+        'overhead': values['overhead'],
+    }
+    return [NodeSpec('so101_episodes', 'recorder', 'recorder', parameters)]
+
+
+def _session(values: Values, port: str, **parameters: Value | list[str]) -> list[NodeSpec]:
+    """Return the script of the run, and the keys by which a person takes part in it."""
+    names = ('episode_time', 'task', 'direct_reset', 'record', 'sim', 'voice')
+    session = NodeSpec(
+        'so101_episodes',
+        'session',
+        'session',
+        {
+            **{name: values[name] for name in names},
+            'port': port,
+            'start_pause': _start_pause(bool(values['sim'])),
+            'pause_between': 0.5 if values['sim'] else 2.0,
+            **parameters,
+        },
+        ends_graph=True,
+    )
+    if not (terminal := _terminal()):
+        return [session]
+    return [NodeSpec('so101_episodes', 'keys', 'keys', {'terminal': terminal}), session]
+
+
+def _start_pause(sim: bool) -> float:
+    """Return the seconds before the arm moves: to step back, where somebody stands at a table."""
+    return 0.5 if sim else 3.0
+
+
+def _terminal() -> str:
+    """Return the terminal that this was started from, whose keys the nodes do not have.
+
+    Of a program in the background there is none: the keys are the shell's.
+    """
+    if not (sys.stdin and sys.stdin.isatty()):
+        return ''
+    try:
+        foreground = os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # it is not this program's own
+        foreground = False
+    return os.ttyname(sys.stdin.fileno()) if foreground else ''
+
+
+def _watching(values: Values, prefix: str) -> list[NodeSpec]:
+    """Return what shows the run to a person, and films it."""
+    nodes = []
+    if values['page']:
+        nodes.append(NodeSpec('so101_view', 'page', 'page', {'port': values['page_port']}))
+    if values['rviz']:
+        nodes += _rviz()
+    if values.get('video'):
+        parameters: dict[str, Value] = {
+            'directory': values['recordings'],
+            'prefix': prefix,
+            'microphone': values['microphone'],
+            'overhead': values['overhead'],
+        }
+        nodes.append(NodeSpec('so101_view', 'video', 'video', parameters))
+    return nodes
+
+
+def _rviz() -> list[NodeSpec]:
+    """Return RViz and what it needs: the arm as measured, as told, and the chunk's way."""
+    model: dict[str, Value] = {'robot_description': _urdf(), 'publish_frequency': 50.0}
+    publisher = ('robot_state_publisher', 'robot_state_publisher')
+    frames = ('--frame-id', BASE, '--child-frame-id', f'reference/{BASE}')
+    return [
+        NodeSpec(*publisher, 'robot_state_publisher', model),
+        NodeSpec(
+            *publisher,
+            'reference_state_publisher',
+            {**model, 'frame_prefix': 'reference/'},
+            remappings={
+                'joint_states': 'arm_controller/reference',
+                'robot_description': 'reference/robot_description',
+            },
+        ),
+        NodeSpec('tf2_ros', 'static_transform_publisher', 'reference_base', arguments=frames),
+        NodeSpec('so101_view', 'gripper_path', 'gripper_path'),
+        NodeSpec(
+            'rviz2',
+            'rviz2',
+            'rviz',
+            arguments=('-d', str(share('so101_view') / 'rviz' / 'so101.rviz')),
+            may_end=True,
+        ),
+    ]
+
+
+def _urdf() -> str:
+    """Return the robot's model, by the Python that has its meshes: not always this one."""
+    node = NodeSpec('so101_description', 'robot_description', 'robot_description')
+    asked = subprocess.run(executable(node), stdout=subprocess.PIPE, text=True)
+    if asked.returncode:
+        raise UserError('robot_description failed; its last line says why')
+    return asked.stdout
+
+
+def _arm(values: Values) -> tuple[str, str, list[NodeSpec]]:
+    """Return the arm's port and calibration, and the nodes that simulate it and its cameras."""
+    if not values['sim']:
+        return str(values['port']), str(values['calibration']), []
+    port = str(values['sim_port']) or _sim_port()
+    calibration = str(share('so101_sim') / 'config' / 'calibration.json')
+    parameters = {'port': port, 'calibration': calibration, 'seed': values['seed']}
+    return (
+        port,
+        calibration,
+        [
+            NodeSpec('so101_sim', 'world', 'sim_world', parameters),
+            NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
+        ],
+    )
+
+
+def _driver(
+    port: str, calibration: str, sim: bool, namespace: str = '', **parameters: Value
+) -> NodeSpec:
+    parameters |= {
+        'port': port,
+        'calibration': calibration,
+        # A simulated arm has its port once its world is built.
+        'port_timeout': 60.0 if sim else 2.0,
+    }
+    return NodeSpec('so101_driver', 'driver', 'driver', parameters, namespace=namespace)
+
+
+def _sim_port() -> str:
+    """Return a path of this user's and this run's own."""
+    return f'{gettempdir()}/so101_sim_{os.getuid()}_{os.getpid()}'
+
+
+_PORT = Argument('port', '/dev/ttyACM0', 'serial port of the arm')
+_CALIBRATION = Argument('calibration', '', "LeRobot's calibration file of the arm")
+_MAX_VELOCITY = Argument(
+    'max_velocity', 3.0, 'limit of the velocity of every joint, rad/s', low=0.1
+)
+_ARM = (_PORT, _CALIBRATION, _MAX_VELOCITY)
+_SIMULATION = (
+    Argument('sim', False, 'simulated arm and cameras instead of real ones'),
+    Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
+    Argument('seed', 0, 'of the cube positions in simulation, and of the order of trials', low=0),
+)
+_CHECKPOINT = Argument(
+    'checkpoint',
+    'outputs/train/checkpoints/last/pretrained_model',
+    'LeRobot policy checkpoint folder (SmolVLA, ACT ...)',
+)
+_MODE = Argument(
+    'mode',
+    'rtc',
+    'how chunks are executed: rtc (real-time chunking), ensemble or sync',
+    choices=('rtc', 'ensemble', 'sync'),
+)
+_INFERENCE = Argument(
+    'inference',
+    'local',
+    'local, or remote: by an inference node on another machine (docs/remote.md)',
+    choices=('local', 'remote'),
+)
+_DEVICE = Argument('device', 'auto', 'where the model runs', choices=('auto', 'cpu', 'cuda'))
+_ON_MISMATCH = Argument(
+    'on_mismatch',
+    'refuse',
+    'refuse or warn when checkpoint, start pose, images or task do not fit',
+    choices=('refuse', 'warn'),
+)
+_OVERHEAD = Argument('overhead', True, 'whether the robot has its overhead camera')
+_TASK = Argument('task', 'Pick up the cube and place it in the bowl', 'what is to be done')
+_EPISODE_TIME = Argument('episode_time', 10.0, 'seconds of each episode', low=0.1)
+_DIRECT_RESET = Argument(
+    'direct_reset', False, 'go straight to the home pose instead of by the zero pose'
+)
+_VOICE = Argument('voice', False, 'say prompts aloud, by spd-say or espeak-ng')
+_EPISODE = (_TASK, _EPISODE_TIME, _DIRECT_RESET, _VOICE)
+_RECORD = Argument('record', True, 'record one bag per episode')
+_RECORDINGS = Argument('recordings', 'recordings', 'folder of the episodes and videos')
+_PAGE = Argument('page', False, 'a live view in the browser: cameras, joints, chunk, health')
+_PAGE_PORT = Argument('page_port', 8101, 'where it is: http://localhost:8101', low=1024)
+_RVIZ = Argument('rviz', False, 'show the robot in RViz, where it is installed')
+_VIDEO = Argument('video', False, 'film the run: both cameras in one picture, an MP4 file')
+_MICROPHONE = Argument(
+    'microphone', '', "its sound: 'default', an ALSA device such as hw:1,0, or empty for none"
+)
+_WATCHING = (_PAGE, _PAGE_PORT, _RVIZ, _VIDEO, _MICROPHONE)
+_START = Argument(
+    'start',
+    'follower_to_leader',
+    'which arm goes to the other first: follower_to_leader or leader_to_follower',
+    choices=('follower_to_leader', 'leader_to_follower'),
+)
+_LEADER = (
+    Argument('leader_port', '/dev/ttyACM1', 'serial port of the leader arm'),
+    Argument('leader_calibration', '', "LeRobot's calibration file of the leader arm"),
+    Argument(
+        'leader_rate',
+        200.0,
+        'times a second that the leader arm is read, at least 150',
+        low=_LEAST_LEADER_RATE,
+    ),
+    _START,
+    Argument('ramp_velocity', 0.5, 'speed of that way, and after a pause, rad/s', low=0.05),
+)
+
+INFER = Wiring(
+    'infer',
+    'Roll out a policy: home, run, home, as often as asked; one bag per rollout.',
+    (
+        _CHECKPOINT,
+        _MODE,
+        _INFERENCE,
+        _DEVICE,
+        _ON_MISMATCH,
+        _OVERHEAD,
+        Argument('num_rollouts', 1, 'how many rollouts', low=1),
+        *_EPISODE,
+        _RECORD,
+        _RECORDINGS,
+        *_WATCHING,
+        *_ARM,
+        *_SIMULATION,
+    ),
+    _infer_nodes,
+)
+
+EVALUATE = Wiring(
+    'evaluate',
+    'Compare checkpoints: rollouts in shuffled order from places all over, and a report.',
+    (
+        Argument('checkpoints', _CHECKPOINT.default, 'checkpoint folders, separated by commas'),
+        _MODE,
+        _DEVICE,
+        _ON_MISMATCH,
+        _OVERHEAD,
+        Argument('num_rollouts', 20, 'how many rollouts of each checkpoint', low=1),
+        Argument('places', 4, 'in how many places the object starts; 0: anywhere', low=0),
+        *_EPISODE,
+        Argument(
+            'recordings',
+            '',
+            'folder of the episodes and the report; empty: recordings/evaluation_<date>_<time>',
+        ),
+        *_WATCHING,
+        *_ARM,
+        *_SIMULATION,
+    ),
+    _evaluate_nodes,
+)
+
+RECORD = Wiring(
+    'record',
+    'Record demonstrations, by a leader arm or whoever moves the arm; one bag per episode.',
+    (
+        Argument(
+            'source',
+            'teleop',
+            'who moves the arm: teleop (a leader arm), or other (whoever publishes trajectories)',
+            choices=('teleop', 'other'),
+        ),
+        Argument('num_episodes', 50, 'how many there are to be in the end', low=1),
+        Argument('reset_time', 5.0, 'seconds before each, to put the object back', low=0.0),
+        _OVERHEAD,
+        *_EPISODE,
+        _RECORDINGS,
+        replace(_PAGE, default=True),
+        *_WATCHING[1:],
+        *(
+            # Back home after each episode, the follower stays where it is, the leader comes to it.
+            replace(argument, default='leader_to_follower')
+            if argument.name == 'start'
+            else argument
+            for argument in _LEADER
+        ),
+        *_ARM,
+        *_SIMULATION,
+    ),
+    _record_nodes,
+)
+
+REPLAY = Wiring(
+    'replay',
+    'Move the arm as in an episode: to its start, through its actions, and home.',
+    (
+        Argument('episode', '', 'folder of the episode, or of any bag of the same topics'),
+        Argument('speed', 1.0, 'times as fast as recorded', low=0.1, high=2),
+        _OVERHEAD,
+        replace(_RECORD, default=False),
+        _RECORDINGS,
+        *_WATCHING,
+        *_ARM,
+        *_SIMULATION,
+    ),
+    _replay_nodes,
+)
+
+TELEOP = Wiring(
+    'teleop',
+    'Move the arm by a leader arm that is moved by hand.',
+    (*_LEADER, _PAGE, _PAGE_PORT, _RVIZ, *_ARM, *_SIMULATION),
+    _teleop_nodes,
+)
+
+# What `so101 NAME` and `ros2 launch so101_bringup NAME.launch.py` run.
+WIRINGS = {wiring.name: wiring for wiring in (INFER, RECORD, EVALUATE, REPLAY, TELEOP)}
