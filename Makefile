@@ -15,8 +15,11 @@ help: ## This list
 demo: build $(CHECKPOINT)/.made ## Two rollouts in simulation, and a summary; ARGS="num_rollouts:=10"
 	./so101 demo checkpoint:=$(CHECKPOINT) $(ARGS)
 
+# Two at a time, for most of them wait most of their time; then those that measure it. 5: none chosen.
 test: build lint ## Every test; PYTEST_ARGS="-k name"
-	$(ENVIRONMENT) && python -m pytest $(PYTEST_ARGS)
+	$(ENVIRONMENT) && { python -m pytest -n 2 --dist worksteal -m 'not alone' $(PYTEST_ARGS) \
+	    || [ $$? = 5 ]; }
+	$(ENVIRONMENT) && { python -m pytest -m alone $(PYTEST_ARGS) || [ $$? = 5 ]; }
 
 lint: build ## Style, types, package manifests
 	$(ENVIRONMENT) && ruff check . && ruff format --check .

@@ -55,8 +55,16 @@ class Graph:
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + TIMEOUT
         while not condition():
-            assert time.monotonic() < deadline, f'no {what} within {TIMEOUT} s'
+            assert time.monotonic() < deadline, f'no {what} within {TIMEOUT} s{self._ended()}'
             time.sleep(0.01)
+
+    def _ended(self) -> str:
+        """Say which processes have ended, and what they wrote: often why nothing comes."""
+        return ''.join(
+            f'; {process.args} ended with {process.returncode}: {"".join(process.communicate())}'
+            for process in self._processes
+            if process.poll() is not None
+        )
 
     def close(self) -> None:
         for process in self._processes:

@@ -107,7 +107,8 @@ def summarise(
     chunks = sum(episode.topics[sent].messages for episode in episodes if sent in episode.topics)
     rejected = said('driver/arm', 'trajectories_rejected')
     started = said('driver/arm', 'trajectories_started')
-    unwritten = said('driver/arm', 'trajectories_received') - rejected - started
+    replaced = said('driver/arm', 'trajectories_replaced')
+    unwritten = said('driver/arm', 'trajectories_received') - rejected - replaced - started
     must = {'required': True}
     found = [
         exactly('rollouts_recorded', len(episodes), float(values['num_rollouts']), '', **must),
@@ -131,6 +132,7 @@ def summarise(
         at_least('trajectories', chunks, 1, '', **must),
         exactly('trajectories_not_written_to_the_servos', unwritten, 0, '', **must),
         exactly('trajectories_rejected', rejected, 0, '', **must),
+        exactly('trajectories_replaced_before_they_began', replaced, 0, ''),
         exactly('late_chunks', said('policy/inference', 'late_chunks'), 0, ''),
         at_least('arm_travel', worst('travel_degrees', min), 5, 'deg', **must),
         at_most('tracking_error_rms', worst('tracking_rms_degrees'), 5, 'deg', **must),

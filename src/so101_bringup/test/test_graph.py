@@ -27,6 +27,7 @@ def ended(process: subprocess.Popen[str], timeout: float) -> str:
     return process.communicate(timeout=timeout)[0]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_the_demo_moves_the_arm_records_and_loses_nothing(
     checkpoint: Path, tmp_path: Path

@@ -96,6 +96,7 @@ class Arm:
         self.received = 0  # trajectories
         self.rejected = 0
         self.started = 0  # whose first goal was written to the bus
+        self.replaced = 0  # by a later one before they began: both came between two cycles
         self.last_rejection = ''
         self.gripper = Gripper(0, 0)
         self._ratings = [Rating(0, 0)] * len(JOINTS)
@@ -241,7 +242,7 @@ class Arm:
                 raise UserError('torque is coming on: wait for the answer of arm/torque')
             if self.paused:
                 raise UserError('a servo does not answer: the arm waits for it')
-            self._schedule.add(trajectory)
+            self.replaced += self._schedule.add(trajectory)
             self._commanded = now
         except UserError as error:
             self._reject(str(error))
@@ -367,7 +368,9 @@ class Arm:
     def _target(self, now: int, since: int) -> Motion | None:
         assert self.motion is not None
         try:
-            self._starting |= self._schedule.advance(now, self.motion, since)
+            if due := self._schedule.advance(now, self.motion, since):
+                self.replaced += due - 1 + self._starting
+                self._starting = True
         except UserError as error:
             self._reject(str(error))
         return self._schedule.target(now)

@@ -70,6 +70,7 @@ class Health:
                 'trajectories_received': arm.received,
                 'trajectories_rejected': arm.rejected,
                 'trajectories_started': arm.started,
+                'trajectories_replaced': arm.replaced,
                 'last_rejection': arm.last_rejection,
             },
         )

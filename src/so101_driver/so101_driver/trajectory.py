@@ -244,29 +244,32 @@ class Schedule:
     def __bool__(self) -> bool:
         return self._running is not None or bool(self._waiting)
 
-    def add(self, trajectory: Trajectory) -> None:
+    def add(self, trajectory: Trajectory) -> int:
         """Replace everything from the trajectory's start on; until then what runs goes on.
 
-        Raises UserError, and replaces nothing, if it jumps.
+        Return how many trajectories it replaced that had not begun. Raises UserError, and replaces
+        nothing, if it jumps.
         """
         for before, after in pairwise(trajectory.points):
             self._check(before, after, after.time - before.time)
         earlier = [other for other in self._waiting if other.start < trajectory.start]
+        replaced = len(self._waiting) - len(earlier)
         self._waiting = [*earlier, trajectory]
+        return replaced
 
     def clear(self) -> None:
         self._running = None
         self._waiting = []
 
-    def advance(self, now: int, motion: Motion, since: int) -> bool:
-        """Let the latest trajectory that is due take over; True if one did.
+    def advance(self, now: int, motion: Motion, since: int) -> int:
+        """Let the latest trajectory that is due take over; return how many were due.
 
         `motion` is that of the last cycle, whose time was `since`: the new trajectory goes on
         from there. Raises UserError, and forgets all trajectories, if that would be a jump.
         """
         due = [trajectory for trajectory in self._waiting if trajectory.start <= now]
         if not due:
-            return False
+            return 0
         spliced = due[-1].spliced(now, motion, since)
         before, after = spliced.points[:2]
         try:
@@ -276,7 +279,7 @@ class Schedule:
             raise
         self._waiting = self._waiting[len(due) :]
         self._running = spliced
-        return True
+        return len(due)
 
     def target(self, now: int) -> Motion | None:
         """Return the motion that the running trajectory wants now, None without one."""

@@ -253,6 +253,17 @@ def test_a_trajectory_counts_as_started_once_its_goal_was_written(holding: Arm) 
     assert holding.started == 1
     run(holding, NOW + 2 * CYCLE, 0.1)
     assert holding.started == 1
+    assert holding.replaced == 0
+
+
+def test_trajectories_that_a_later_one_overtakes_count_as_replaced(holding: Arm) -> None:
+    for seconds in (1.0, 1.5):  # due at once: the second in place of the first
+        holding.accept(trajectory(seconds, 0.1), NOW)
+    assert holding.command(NOW + CYCLE) is not None
+    assert holding.replaced == 1
+    holding.accept(trajectory(2.0, 0.1), NOW)  # in place of the second, which was not written yet
+    written(holding, NOW + 2 * CYCLE)
+    assert (holding.received, holding.replaced, holding.started) == (3, 2, 1)
 
 
 def test_a_silent_sender_makes_a_moving_arm_slow_down_and_hold(calibration: Calibration) -> None:

@@ -318,8 +318,9 @@ def test_what_runs_goes_on_until_the_new_one_starts() -> None:
 
 def test_a_new_one_replaces_those_that_start_at_the_same_time_or_later() -> None:
     plan = schedule()
-    for stamp, position in ((1001, 1.0), (1003, 3.0), (1002, 2.0)):
-        plan.add(parse(message(point(0.5, position), stamp=stamp), NOW))
+    for stamp, position, replaced in ((1001, 1.0, 0), (1003, 3.0, 0), (1002, 2.0, 1)):
+        trajectory = parse(message(point(0.5, position), stamp=stamp), NOW)
+        assert plan.add(trajectory) == replaced
     reached = []
     for seconds in (1, 2, 3):
         plan.advance(NOW + seconds * S, REST, NOW)

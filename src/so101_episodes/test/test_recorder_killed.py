@@ -158,6 +158,7 @@ def _in(namespace: str, topic: Topic) -> Topic:
     return topic._replace(name=f'{namespace}/{topic.name}')
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # a minute on two cores that do nothing else
 def test_fifty_kills_lose_no_finished_episode_and_a_second_at_most_of_the_current_one(
     graph: Any, nursery: Any, tmp_path: Path

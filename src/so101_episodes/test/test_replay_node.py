@@ -31,6 +31,8 @@ from so101_node.topics import (
 from so101_sim.guided_arm import GuidedArm
 from so101_sim.serial_device import SerialDevice
 
+pytestmark = pytest.mark.alone
+
 MODULE = 'so101_episodes.replay_node'
 CALIBRATION = Path(__file__).parents[2] / 'so101_sim' / 'config' / 'calibration.json'
 START = 1_700_000_000_000_000_000

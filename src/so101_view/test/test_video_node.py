@@ -82,6 +82,7 @@ def fifo(tmp_path: Path) -> tuple[Path, int]:
     return path, os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(('kind', 'made', 'latency'), [('raw', raw, 0.0), ('jpeg', jpeg, 0.06)])
 def test_a_clap_is_seen_and_heard_at_once(
     graph: Any, tmp_path: Path, kind: str, made: Callable[[Array], Any], latency: float
@@ -115,6 +116,7 @@ def test_a_clap_is_seen_and_heard_at_once(
     assert max(abs(each.flash) for each in found) <= 0.05
 
 
+@pytest.mark.alone
 def test_the_video_is_as_long_as_it_was_filmed(graph: Any, tmp_path: Path) -> None:
     overhead = publisher(graph, 'overhead', 'raw')
     video = Video(graph, tmp_path, prefix='record')
