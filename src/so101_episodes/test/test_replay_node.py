@@ -215,7 +215,7 @@ def hardest(times: np.ndarray, velocities: np.ndarray) -> float:
 
 def test_a_stopped_arm_is_held_then_goes_home(graph: Any, robot: Robot, tmp_path: Path) -> None:
     process = replay(graph, record(tmp_path / 'bag', seconds=10.0))
-    wait_for_motion(graph, robot, 0.5)
+    wait_for_motion(graph, robot, 1.2)
     assert graph.call(ARM_STOP)[0]
     said = [process.stdout.readline() for _ in range(2)][-1]
     assert said.startswith('stopped by arm/stop')
@@ -253,7 +253,7 @@ def test_a_node_that_was_held_up_goes_home_and_says_so(
     graph: Any, robot: Robot, tmp_path: Path
 ) -> None:
     process = replay(graph, record(tmp_path / 'bag', seconds=10.0))
-    wait_for_motion(graph, robot, 0.5)
+    wait_for_motion(graph, robot, 1.2)
     process.send_signal(signal.SIGSTOP)
     graph.wait_for(lambda: robot.speed() == 0, 'standstill')
     process.send_signal(signal.SIGCONT)

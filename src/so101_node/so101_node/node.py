@@ -25,6 +25,7 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.timer import Timer
 
+from so101_node import shared_memory
 from so101_node.error import UserError
 from so101_node.lifetime import end_with_parent
 from so101_node.topics import Service, Topic
@@ -116,6 +117,7 @@ def run(make_node: Callable[[], Node]) -> NoReturn:
     defect (with its traceback). Signals during close are ignored: closing comes to its end.
     """
     end_with_parent()
+    shared_memory.free_left()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     stop: Future = Future()
@@ -168,6 +170,7 @@ def _leave(code: int) -> NoReturn:
         node.handle.__enter__()  # in use from now on, so that all but the participant goes
         node.destroy_node()
     rclpy.try_shutdown()
+    shared_memory.free_own()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
