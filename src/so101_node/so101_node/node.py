@@ -141,7 +141,7 @@ def run(make_node: Callable[[], Node]) -> NoReturn:
         gc.freeze()
         try:
             node.open()
-            executor.spin_until_future_complete(stop)
+            _spin(executor, node, stop)
         finally:
             node.close()
         if (error := stop.result()) is not None:
@@ -157,6 +157,18 @@ def run(make_node: Callable[[], Node]) -> NoReturn:
         with ending:  # the thread that ended it may still be waking the executor
             executor.shutdown(timeout_sec=1.0)
         _leave(code)
+
+
+def _spin(executor: SingleThreadedExecutor, node: Node, stop: Future) -> None:
+    """Spin until `stop` is done.
+
+    The executor's own spin_until_future_complete keeps a callback of each round for ever (rclpy
+    7.1): 36 MB an hour at 33 rounds a second, ten times as much in a driver.
+    """
+    bell = node.create_guard_condition(lambda: None)
+    stop.add_done_callback(lambda _: bell.trigger())
+    while not stop.done():
+        executor.spin_once()
 
 
 def _leave(code: int) -> NoReturn:
