@@ -8,6 +8,7 @@ for an hour, for the slope of the memory. A feed stands for the robot: two 640x4
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ import rclpy
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
@@ -282,7 +284,8 @@ def missing(folder: Path, published: Counter[str]) -> int:
 
 def naive() -> None:
     """Be a recorder that writes each message in its callback, until a signal."""
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     node = rclpy.create_node('naive')
     folder = Path(sys.argv[-1])
     writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -300,9 +303,10 @@ def naive() -> None:
             topic.qos,
             raw=True,
         )
-    with suppress(KeyboardInterrupt, ExternalShutdownException):
+    try:
         rclpy.spin(node)
-    writer.close()
+    finally:
+        writer.close()
 
 
 def _write(writer: Writer, connection: Connection, data: bytes) -> None:
