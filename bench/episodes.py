@@ -8,7 +8,6 @@ for an hour, for the slope of the memory. A feed stands for the robot: two 640x4
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,6 @@ import rclpy
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
@@ -43,7 +41,7 @@ from so101_cameras.image import to_jpeg
 from so101_description.joints import HOME, JOINTS
 from so101_episodes.bag import message_definitions
 from so101_episodes.episode import Episode
-from so101_node.node import Node
+from so101_node.node import Node, run
 from so101_node.stamp import from_nanoseconds
 from so101_node.topics import (
     ACTION_CHUNK,
@@ -282,42 +280,34 @@ def missing(folder: Path, published: Counter[str]) -> int:
     )
 
 
-def naive() -> None:
-    """Be a recorder that writes each message in its callback, until a signal."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    node = rclpy.create_node('naive')
-    folder = Path(sys.argv[-1])
-    writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.open()
-    topics = [JOINT_STATES, REFERENCE, ACTION_CHUNK, JOINT_TRAJECTORY]
-    topics += [topic for camera in CAMERAS.values() for topic in (camera.compressed, camera.info)]
-    for topic in topics:
-        connection = writer.add_connection(
-            f'/{topic.name}', topic.type_name, typestore=message_definitions()
-        )
-        node.create_subscription(
-            topic.type,
-            topic.name,
-            partial(_write, writer, connection),
-            topic.qos,
-            raw=True,
-        )
-    try:
-        rclpy.spin(node)
-    finally:
-        writer.close()
+class Plain(Node):
+    """A recorder that writes each message in its callback, to the folder of the last argument."""
 
+    def __init__(self) -> None:
+        super().__init__('plain')
+        self._writer = Writer(Path(sys.argv[-1]), version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.open()
+        topics = [JOINT_STATES, REFERENCE, ACTION_CHUNK, JOINT_TRAJECTORY]
+        for camera in CAMERAS.values():
+            topics += [camera.compressed, camera.info]
+        for topic in topics:
+            connection = self._writer.add_connection(
+                f'/{topic.name}', topic.type_name, typestore=message_definitions()
+            )
+            self.subscribe(topic, partial(self._write, connection), raw=True)
 
-def _write(writer: Writer, connection: Connection, data: bytes) -> None:
-    writer.write(connection, time.time_ns(), data)
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, connection: Connection, data: bytes) -> None:
+        self._writer.write(connection, time.time_ns(), data)
 
 
 def baseline(feed: Feed, directory: Path, minutes: float) -> tuple[float, int]:
     """Return the share of a core of a recorder of the plain kind, and what it missed."""
     feed.published.clear()
-    folder = directory / 'naive'
-    process = subprocess.Popen([sys.executable, __file__, 'naive', str(folder)])
+    folder = directory / 'plain'
+    process = subprocess.Popen([sys.executable, __file__, 'plain', str(folder)])
     feed.wait_for_subscribers((JOINT_STATES, CAMERAS['wrist'].compressed))
     with watching([psutil.Process(process.pid)]) as watched:
         feed.run(minutes * 60)
@@ -464,7 +454,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['naive']:
-        naive()
+    if sys.argv[1:2] == ['plain']:
+        run(Plain)
     else:
         main()
