@@ -350,6 +350,7 @@ def test_a_leaders_file_is_in_its_place_and_its_motors_get_a_leaders_settings(
     assert servo_bus.get(1, P_GAIN) == 32
 
 
+@pytest.mark.alone  # LeRobot waits 50 ms for an answer, and asks once
 def test_lerobot_takes_the_arm_for_calibrated(servo_bus: FakeBus, path: Path) -> None:
     port = SerialPort(servo_bus.path)
     session(Bus(port), Person(servo_bus, *NEW, moves=[ENDS]), path).run(NOW)
