@@ -166,6 +166,7 @@ def test_a_terminal_that_is_closed_ends_the_keys_not_the_node(desk: Desk) -> Non
     assert (desk.process.returncode, error) == (0, '')
 
 
+@pytest.mark.alone
 def test_without_a_session_a_key_says_so(graph: Any) -> None:
     keyboard, terminal = pty.openpty()
     process = graph.start(MODULE, terminal=os.ttyname(terminal))

@@ -468,6 +468,7 @@ def test_a_policy_that_never_appears_is_an_error_and_torque_goes_off(graph: Any)
     assert world.calls[-1] == 'arm/torque False'
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ('source', 'last'),
     [
