@@ -36,8 +36,8 @@ class ImageStatistics:
     def __init__(self) -> None:
         self._images = 0
         self._pixels = 0
-        self._sum: NDArray[np.float32] | None = None
-        self._squares: NDArray[np.float32] | None = None
+        # Of the three colours, and of their squares.
+        self._sums: NDArray[np.float32] = np.zeros(6, np.float32)
         self._counts = np.zeros((3, 256), np.int64)
 
     def add(self, pixels: Array) -> None:
@@ -46,20 +46,22 @@ class ImageStatistics:
         if max(height, width) >= _LARGE:
             step = int(width / _SMALL) if width > height else int(height / _SMALL)
             pixels = pixels[::step, ::step]
-        rows = np.ascontiguousarray(pixels).reshape(-1, 3)
-        for channel, counts in enumerate(self._counts):
-            counts += np.bincount(rows[:, channel], minlength=256)
-        values = rows.astype(np.float32)
-        self._sum = _added(self._sum, values)
-        self._squares = _added(self._squares, values**2)
-        self._pixels += len(rows)
+        colours = np.ascontiguousarray(pixels.reshape(-1, 3).T)
+        for values, counts in zip(colours, self._counts, strict=True):
+            counts += np.bincount(values, minlength=256)
+        terms = np.empty((6, 1 + colours.shape[1]), np.float32)
+        terms[:, 0] = self._sums
+        terms[:3, 1:] = colours
+        np.square(terms[:3, 1:], out=terms[3:, 1:])
+        # One after the other, as numpy adds up the rows of an array: np.sum would add in pairs.
+        self._sums = np.add.accumulate(terms, axis=1)[:, -1].copy()
+        self._pixels += colours.shape[1]
         self._images += 1
 
     def result(self) -> Mapping[str, NDArray[np.float64]]:
         """Return min, max, mean, std and quantiles, (3, 1, 1), of 0 to 1, and count, (1,)."""
-        assert self._sum is not None and self._squares is not None
-        mean = np.true_divide(self._sum, self._pixels, dtype=np.float32)
-        square = np.true_divide(self._squares, self._pixels, dtype=np.float32)
+        means = np.true_divide(self._sums, self._pixels, dtype=np.float32)
+        mean, square = means[:3], means[3:]
         present = [np.flatnonzero(counts) for counts in self._counts]
         found = {
             'min': np.array([values[0] for values in present], np.float32),
@@ -83,23 +85,18 @@ class ImageStatistics:
         return {**scaled, 'count': np.array([self._images])}
 
 
-def _added(total: NDArray[np.float32] | None, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add rows to a sum as numpy would had they all been in one array: one after the other."""
-    rows = values if total is None else np.concatenate([total[None], values])
-    added: NDArray[np.float32] = np.add.reduce(rows, axis=0)
-    return added
-
-
-def _quantile(counts: NDArray[np.float64], edges: NDArray[np.float64], target: float) -> float:
+def _quantile(
+    counts: NDArray[np.float64], edges: NDArray[np.floating], target: float
+) -> np.floating:
     """Return where `target` of the counts are below, linear within a bin."""
     below = np.cumsum(counts)
     index = int(np.searchsorted(below, target))
     if index == 0:
-        return float(edges[0])
+        return edges[0]
     if index >= len(below):
-        return float(edges[-1])
+        return edges[-1]
     inside = below[index] - below[index - 1]
     if inside == 0:
-        return float(edges[index])
+        return edges[index]
     part = (target - below[index - 1]) / inside
-    return float(edges[index] + part * (edges[index + 1] - edges[index]))
+    return edges[index] + part * (edges[index + 1] - edges[index])
