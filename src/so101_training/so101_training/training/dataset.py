@@ -5,15 +5,13 @@ small as the policy makes them before they are transformed, not after, and the t
 sample depend on nothing but the seed, the epoch and the sample.
 """
 
-import ctypes
 import math
 import shutil
-import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
+import datasets
 import numpy as np
 import torch
 from huggingface_hub import constants, snapshot_download
@@ -22,140 +20,19 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.dataset_reader import DatasetReader
 from lerobot.datasets.factory import resolve_delta_timestamps
 from lerobot.utils.constants import ACTION, HF_LEROBOT_HUB_CACHE, IMAGENET_STATS, OBS_PREFIX
-from numpy.typing import NDArray
 from rich.console import Console
-from torch.utils.data._utils.collate import default_collate_fn_map
 
 from so101_node.error import UserError
-from so101_training.training.augmentation import Augmentation, own_random_numbers
-from so101_training.training.draws import Draw
+from so101_training.training.augmentation import Augmentation
+from so101_training.training.batches import FrameSource, TrainingDataset
 from so101_training.training.frame_cache import FrameCache
 from so101_training.training.rows import Rows
-from so101_training.training.videos import Array, Clip, VideoFrames
+from so101_training.training.videos import Clip, VideoFrames
 
 # What `cache` may be beside a folder.
 AUTO, NONE = 'auto', 'none'
 # Bytes that an automatic cache leaves free: a run of SmolVLA writes some checkpoints of 2 GB.
 RESERVE = 10_000_000_000
-# glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, and the greatest value of the second.
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_THRESHOLD_MAX = -1, -3, 32 << 20
-
-
-class FrameSource(Protocol):
-    """Where decoded frames come from: VideoFrames or FrameCache, of the same pixels."""
-
-    def read(self, camera: str, episode: int, offset: int) -> Array: ...
-
-
-class Batch(dict[str, Any]):
-    """Samples that are stacked already; a loader's default collate takes the only one as it is."""
-
-
-def _take(batches: Sequence[Batch], *, collate_fn_map: Any = None) -> dict[str, Any]:
-    (batch,) = batches
-    return dict(batch)
-
-
-default_collate_fn_map[Batch] = _take
-
-
-class TrainingDataset(torch.utils.data.Dataset):
-    """The chosen episodes of a dataset, as LeRobot's trainer wants them.
-
-    `meta` and `episodes` are as LeRobotDataset has them, and so are the samples: images are uint8
-    (3, height, width), with more than one observation (n, 3, height, width).
-    """
-
-    def __init__(
-        self,
-        meta: LeRobotDatasetMetadata,
-        reader: DatasetReader,
-        rows: Rows,
-        frames: FrameSource,
-        augmentation: Augmentation | None,
-    ) -> None:
-        self.meta = meta
-        self.episodes = reader.episodes
-        self.hf_dataset = reader.hf_dataset
-        self.absolute_to_relative_idx = reader._absolute_to_relative_idx
-        self._rows = rows
-        self._frames = frames
-        self._augmentation = augmentation
-        self._tasks = meta.tasks.index.to_list()
-
-    @property
-    def num_frames(self) -> int:
-        return len(self._rows)
-
-    @property
-    def num_episodes(self) -> int:
-        return self.meta.total_episodes if self.episodes is None else len(self.episodes)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int | Draw) -> dict[str, Any]:
-        """Return one sample; a plain index is of the first epoch."""
-        return {name: values[0] for name, values in self._batch([index]).items()}
-
-    def __getitems__(self, indices: Sequence[int | Draw]) -> list[Batch]:
-        """Return samples as one batch, as a loader asks for them."""
-        if torch.utils.data.get_worker_info() is not None:
-            _settle()
-        return [Batch(self._batch(indices))]
-
-    def _batch(self, indices: Sequence[int | Draw]) -> dict[str, Any]:
-        draws = [index if isinstance(index, Draw) else Draw(index, 0) for index in indices]
-        rows = np.array([draw.row for draw in draws], np.int64)
-        batch = self._rows.batch(rows)
-        batch['task'] = [self._tasks[number] for number in batch['task_index'].tolist()]
-        epochs = [draw.epoch for draw in draws]
-        with own_random_numbers():
-            for camera in self.meta.video_keys:
-                batch[camera] = self._images(camera, rows, epochs)
-        return batch
-
-    def _images(self, camera: str, rows: NDArray[np.int64], epochs: Sequence[int]) -> torch.Tensor:
-        around = self._rows.around(camera, rows)
-        offsets = self._rows.offsets(around)
-        number = zlib.crc32(camera.encode())
-        images: torch.Tensor | None = None
-        planes: Any = None
-        for place, row in enumerate(rows):
-            episode = int(self._rows.episode[row])
-            frames: Sequence[Array] = [
-                self._frames.read(camera, episode, int(offset)) for offset in offsets[place]
-            ]
-            if self._augmentation is not None:
-                draw = (epochs[place], int(self._rows.index[row]), number)
-                frames = self._augmentation(frames, draw)
-            if images is None:
-                images = _shared((*around.shape, 3, *frames[0].shape[:2]))
-                planes = images.numpy()
-            for moment, frame in enumerate(frames):
-                cv2.split(frame, list(planes[place, moment]))
-        assert images is not None
-        return images.squeeze(1)
-
-
-def _settle() -> None:
-    """Make a worker a process that computes by itself and keeps the memory that it gave back.
-
-    Frames come and go all the time; else the system would clear the memory of each anew, which
-    takes half as long as transforming it.
-    """
-    cv2.setNumThreads(1)
-    libc = ctypes.CDLL(None)
-    libc.mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_MAX)
-    libc.mallopt(TRIM_THRESHOLD, 8 * MMAP_THRESHOLD_MAX)
-
-
-def _shared(shape: tuple[int, ...]) -> torch.Tensor:
-    """Return an uint8 tensor to fill: in a worker of shared memory, so that it is not copied."""
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def make_datasets(
@@ -191,15 +68,15 @@ def make_datasets(
             'image transforms that take longer, computed as LeRobot does: '
             + ', '.join(augmentation.slow)
         )
-    reader, rows = _read(cfg, meta, episodes)
+    table, rows = _read(cfg, meta, episodes)
     frames = _frames(meta.root, _clips(cfg, meta, rows), cache, console)
     if cfg.dataset.eval_split == 0.0:
-        return TrainingDataset(meta, reader, rows, frames, augmentation), None
+        return TrainingDataset(meta, episodes, table, rows, frames, augmentation), None
     chosen = list(range(meta.total_episodes)) if episodes is None else episodes
     training, held_out = _split(meta, chosen, cfg.dataset.eval_split)
     return (
-        TrainingDataset(meta, *_read(cfg, meta, training), frames, augmentation),
-        TrainingDataset(meta, *_read(cfg, meta, held_out), frames, None),
+        TrainingDataset(meta, training, *_read(cfg, meta, training), frames, augmentation),
+        TrainingDataset(meta, held_out, *_read(cfg, meta, held_out), frames, None),
     )
 
 
@@ -264,8 +141,8 @@ def _check_statistics(meta: LeRobotDatasetMetadata, imagenet: bool) -> None:
 
 def _read(
     cfg: TrainPipelineConfig, meta: LeRobotDatasetMetadata, episodes: list[int] | None
-) -> tuple[DatasetReader, Rows]:
-    """Return LeRobot's reader of episodes, None for all, and their rows."""
+) -> tuple[datasets.Dataset, Rows]:
+    """Return LeRobot's table of episodes, None for all, and their rows."""
     reader = DatasetReader(
         meta,
         meta.root,
@@ -292,7 +169,7 @@ def _read(
         reader.delta_indices or {},
         {number: lengths[number] for number in numbers},
     )
-    return reader, rows
+    return reader.hf_dataset, rows
 
 
 def _fetch(cfg: TrainPipelineConfig, meta: LeRobotDatasetMetadata, absent: list[str]) -> None:

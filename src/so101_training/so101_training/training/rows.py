@@ -47,10 +47,12 @@ class Rows:
         starts = np.flatnonzero(np.diff(self.episode, prepend=-1))
         counts = np.diff(starts, append=len(self))
         found = dict(zip(self.episode[starts].tolist(), counts.tolist(), strict=True))
-        if found != dict(lengths) or len(starts) != len(found):
+        if len(starts) > len(found):
+            raise DataError('the rows of an episode are in two places; convert the dataset again')
+        if found != dict(lengths):
             raise DataError(
-                f'the parquet files in data hold episodes of other lengths than meta/episodes '
-                f'says: {_differences(found, lengths)}; convert the dataset again'
+                f'data and meta/episodes differ: {_differences(found, lengths)}; '
+                'convert the dataset again'
             )
         first = np.repeat(starts, counts)
         if not np.array_equal(self.index - self.index[first], np.arange(len(self)) - first):
@@ -112,7 +114,5 @@ def _differences(found: Mapping[int, int], wanted: Mapping[int, int]) -> str:
     wrong = [
         episode for episode in {**wanted, **found} if found.get(episode) != wanted.get(episode)
     ]
-    if not wrong:
-        return 'one episode is in two places'
     episode = min(wrong)
     return f'episode {episode} has {found.get(episode, 0)} rows, not {wanted.get(episode, 0)}'

@@ -83,7 +83,7 @@ class Video:
         try:
             self._container: InputContainer = av.open(str(path))
             self._stream = self._container.streams.video[0]
-        except (OSError, IndexError) as error:
+        except (av.FFmpegError, OSError, IndexError) as error:
             raise DataError(
                 f'{path} is not a video: {error}; convert the dataset again, or restore the file'
             ) from error
