@@ -1,0 +1,159 @@
+"""What is measured of each picture, one after the other; pure.
+
+A picture is measured once, when it is decoded, and is gone then: what is kept of it are the few
+numbers of Measures, so that a recording may be as long as it likes.
+"""
+
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Luma = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+# A picture is looked at in this many blocks, whatever its size: of 640x480 pixels a block is 8x8.
+# The noise of a block's mean is an eighth of a pixel's, and an arm still covers hundreds.
+_COLUMNS, _ROWS = 80, 60
+
+# The share of blocks that must differ for two pictures to differ: of 640x480 the area of a square
+# of 39 pixels, less than a gripper seen from above.
+_MOVING = 0.005
+
+# Brightness, of 0 to 255, up to which two pictures of one scene are the same. Encoding the same
+# picture twice changes a block by up to 2 (H.264, crf 23 to 30); an edge of contrast 100 that
+# moves by a pixel changes a block by 12.
+_SAME = 3.0
+
+# A block so bright has lost its content: sensors clip at 255, MJPEG and H.264 blur that a little.
+_CLIPPED = 250
+
+# How far a row of a torn picture is, at the least, from the rows of the pictures before and after
+# it, of 0 to 255, beyond what these two differ by. Lamps at 100 Hz seen at 30 Hz flicker by 3.
+_ODD = 6.0
+
+# Pixels of a picture at half size over which the steps of edges are compared.
+_FINE, _COARSE = 1, 8
+_EDGES = 0.005  # the share of pixels that are taken for its strongest edges
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One number a picture, each of shape (n,).
+
+    `brightness`, `contrast`: mean and standard deviation over the blocks, of 0 to 255. `clipped`:
+    share of blocks without content for brightness. `sharpness`: how much of its strongest edges'
+    height is within one pixel, 0 to 1, across or along, whichever is sharper: what moves fast is
+    blurred in one direction only. `change`: how much the blocks that changed most differ from the
+    picture before. `still`: how many pictures before this one are the same. `odd`: share of rows
+    that are unlike the pictures before and after it, which are like each other.
+    """
+
+    brightness: Floats
+    contrast: Floats
+    clipped: Floats
+    sharpness: Floats
+    change: Floats
+    still: Floats
+    odd: Floats
+
+    def __len__(self) -> int:
+        return len(self.brightness)
+
+    @classmethod
+    def none(cls) -> 'Measures':
+        return cls(*(np.empty(0) for _ in fields(cls)))
+
+
+class PictureMeter:
+    """Takes the pictures of one camera and episode in their order."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[float, ...]] = []
+        self._odd: list[float] = []
+        self._blocks: Luma | None = None  # of the picture before
+        self._anchor: Luma | None = None  # of the first one that is the same
+        self._still = 0
+        self._rows: list[Luma] = []  # of the two pictures before
+
+    def feed(self, luma: Luma) -> None:
+        """Take the brightness, 0 to 255, of the next picture: shape (height, width)."""
+        height, width = luma.shape
+        columns, rows = min(_COLUMNS, width), min(_ROWS, height)
+        tall: Luma = cv2.resize(luma, (columns, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        blocks: Luma = cv2.resize(tall, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        if self._blocks is not None and self._blocks.shape != blocks.shape:
+            self._blocks, self._rows = None, []
+        change = 0.0 if self._blocks is None else _difference(blocks, self._blocks)
+        if self._blocks is None or self._anchor is None or not self._same(blocks):
+            self._anchor, self._still = blocks, 0
+        else:
+            self._still += 1
+        mean, deviation = cv2.meanStdDev(blocks)
+        self._found.append(
+            (
+                float(mean[0, 0]),
+                float(deviation[0, 0]),
+                cv2.countNonZero(cv2.inRange(blocks, _CLIPPED, 255)) / blocks.size,  # type: ignore[call-overload]
+                _sharpness(luma),
+                change,
+                float(self._still),
+            )
+        )
+        self._compare(tall)
+        self._blocks = blocks
+
+    def finish(self) -> Measures:
+        """Return what was measured."""
+        if not self._found:
+            return Measures.none()
+        columns = np.array(self._found, dtype=np.float64).T
+        # Of the first and the last picture nothing can be said.
+        odd = np.array([0.0, *self._odd, 0.0][: columns.shape[1]])
+        return Measures(*columns, odd)
+
+    def _same(self, blocks: Luma) -> bool:
+        assert self._anchor is not None
+        return _difference(blocks, self._anchor) <= _SAME
+
+    def _compare(self, tall: Luma) -> None:
+        """Hold the picture before against its neighbours."""
+        odd = 0.0
+        if len(self._rows) == 2:
+            first, middle = self._rows
+            before, after, across = (
+                cv2.reduce(cv2.absdiff(a, b), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+                for a, b in ((middle, first), (middle, tall), (first, tall))
+            )
+            odd = float((np.minimum(before, after) - across > _ODD).mean())
+        if len(self._found) > 2:
+            self._odd.append(odd)
+        self._rows = [*self._rows[-1:], tall]
+
+
+def _difference(one: Luma, other: Luma) -> float:
+    """Return by how much the blocks that differ most do at least, of 0 to 255."""
+    return float(_upper(cv2.absdiff(one, other), _MOVING))
+
+
+def _upper(values: Luma, share: float) -> int:
+    """Return the value that `share` of the values reach."""
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
+    from_above = np.cumsum(counts[::-1])
+    return 255 - int(np.searchsorted(from_above, max(share * values.size, 1)))
+
+
+def _sharpness(luma: Luma) -> float:
+    height, width = luma.shape
+    if min(height, width) < 4 * _COARSE:
+        return 1.0  # too small for edges to be told
+    half: Luma = cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    across, along = (
+        [
+            _upper(cv2.absdiff(turned[:, step:], turned[:, :-step]), _EDGES)
+            for step in (_FINE, _COARSE)
+        ]
+        for turned in (half, np.ascontiguousarray(half.T))
+    )
+    return max(fine / coarse if coarse else 0.0 for fine, coarse in (across, along))

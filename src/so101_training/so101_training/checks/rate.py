@@ -1,0 +1,110 @@
+"""How many pictures a second a camera gives: by its stamps, and by how many are new."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from so101_training.checks.finding import BAD, Finding, graver
+from so101_training.checks.repeats import repeated
+from so101_training.checks.runs import runs
+from so101_training.checks.take import RATE, Collection, Pictures
+
+NAME = 'rate'
+
+# The part of the rate below which a camera is slow. Half of it is what a camera does that ran out
+# of light or of USB bandwidth; a tenth of lost pictures is a gap here and there.
+_SLOW = 0.75
+
+# Seconds over which a rate is taken, and for which it is slow when that is bad.
+_WINDOW, _LONG = 1.0, 2.0
+
+# Pictures of a window of which it must be known whether they are new.
+_KNOWN = 8
+
+
+def find(collection: Collection) -> Iterator[Finding]:
+    for take in collection.takes:
+        for camera, pictures in take.pictures.items():
+            if len(pictures.seconds) < 2:
+                if take.fps is None:
+                    text = f'the {camera} camera gave {len(pictures.seconds)} pictures'
+                    yield Finding(NAME, take.number, BAD, f'{text}; leave it out', camera)
+                continue
+            nominal = take.fps or RATE
+            slow = _by_stamps(pictures, nominal) if take.fps is None else None
+            slow = slow or _by_repeats(pictures, nominal)
+            if slow:
+                start, end, rate, how = slow
+                yield Finding(
+                    NAME,
+                    take.number,
+                    graver(end - start, _LONG),
+                    f'the {camera} camera fell to {rate:.0f} pictures a second from {start:.1f} '
+                    f'to {end:.1f} s, {how}, where it gives {nominal:.0f}; leave it out, and look '
+                    'at its light and its USB port',
+                    camera,
+                    (start, end),
+                )
+    yield from _missing(collection)
+
+
+def _missing(collection: Collection) -> Iterator[Finding]:
+    """Find the episodes of bags that lack a camera which others have, or all of them."""
+    for take in collection.takes:
+        if collection.dataset:
+            return
+        if not take.pictures:
+            yield Finding(NAME, take.number, BAD, 'it holds no pictures; leave it out')
+        for camera in collection.cameras if take.pictures else ():
+            if camera not in take.pictures:
+                text = f'it holds no pictures of the {camera} camera, others do; leave it out'
+                yield Finding(NAME, take.number, BAD, text, camera)
+
+
+def _by_stamps(pictures: Pictures, nominal: float) -> tuple[float, float, float, str] | None:
+    """Return from when to when, at which rate, and how that is known."""
+    seconds = np.sort(pictures.seconds)
+    count = round(_WINDOW * nominal / 2)  # a window has so many pictures at half the rate
+    if len(seconds) <= count:
+        span = float(seconds[-1] - seconds[0])
+        rate = (len(seconds) - 1) / span if span > 0 else nominal
+        if span < _WINDOW or rate >= _SLOW * nominal:
+            return None
+        return float(seconds[0]), float(seconds[-1]), rate, 'by its stamps'
+    intervals = np.lib.stride_tricks.sliding_window_view(np.diff(seconds), count)
+    # The median: one long gap is a gap, and told as such.
+    slow = np.median(intervals, axis=1) > 1.0 / (_SLOW * nominal)
+    found = [(float(seconds[a]), float(seconds[b - 1 + count])) for a, b in runs(slow)]
+    if not found:
+        return None
+    start, end = max(found, key=lambda each: each[1] - each[0])
+    inside = (seconds >= start) & (seconds <= end)
+    rate = 1.0 / float(np.median(np.diff(seconds[inside])))
+    return start, end, rate, 'by its stamps'
+
+
+def _by_repeats(pictures: Pictures, nominal: float) -> tuple[float, float, float, str] | None:
+    again, told = repeated(pictures.measures)
+    window = round(_WINDOW * nominal)
+    if len(again) < window:
+        window = len(again)
+    ones = np.ones(window)
+    known = np.convolve(told, ones, 'valid')
+    new = 1.0 - np.convolve(again, ones, 'valid') / np.maximum(known, 1)
+    slow = (known >= min(_KNOWN, window)) & (new < _SLOW) & _scattered(again, window)
+    found = [(a, b - 1 + window) for a, b in runs(slow)]
+    if not found:
+        return None
+    first, behind = max(found, key=lambda each: each[1] - each[0])
+    # The edges of a window are as far out as half of it is slow.
+    inside = np.flatnonzero(again[first:behind]) + first
+    start, end = int(inside[0]) - 1, int(inside[-1])
+    part = told[start : end + 1]
+    rate = nominal * (1.0 - again[start : end + 1].sum() / max(part.sum(), 1))
+    return float(pictures.seconds[start]), float(pictures.seconds[end]), rate, 'each seen twice'
+
+
+def _scattered(again: np.ndarray, window: int) -> np.ndarray:
+    """Return the windows in which the repeats come again and again: one stretch is a gap."""
+    begins = again & ~np.concatenate(([False], again[:-1]))
+    return np.convolve(begins, np.ones(window), 'valid') >= 4

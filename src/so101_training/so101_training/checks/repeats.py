@@ -1,0 +1,34 @@
+"""Pictures that are the one before once more, told from a scene that stands still; pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_training.checks.picture import Measures
+
+# Changes between two pictures, of 0 to 255 in the blocks that change most. Two encodings of one
+# picture differ by less than the first; where the picture of a moment ago changed by the second,
+# something moves, and a new picture would show it.
+_NONE, _MUCH = 3.0, 9.0
+
+# A repeated picture changes by less than this part of what its neighbours do.
+_PART = 0.3
+
+# Pictures to each side in which motion is looked for.
+_AROUND = 3
+
+
+def repeated(measures: Measures) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pictures are repeated, and of which that can be told: (n,) each."""
+    change = measures.change
+    level = around(change)
+    told = level >= _MUCH
+    told[:1] = False
+    return told & (change <= np.minimum(_NONE, _PART * level)), told
+
+
+def around(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest of each value and its neighbours."""
+    if not len(values):
+        return values
+    padded = np.pad(values, _AROUND, constant_values=-np.inf)
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1).max(axis=1)
