@@ -23,6 +23,9 @@ _FAR, _VERY_FAR, _LONG = 8.0, 20.0, 0.6
 # how many times as long as usual.
 _AT, _STAYS, _TIMES = 1.0, 0.5, 3.0
 
+# Degrees a second from which on the arm moves.
+_MOVES = 6.0
+
 _LOW, _HIGH = radians_to_dataset(np.array([URDF_LIMITS[joint] for joint in JOINTS]).T)
 
 
@@ -84,6 +87,7 @@ def _at_limits(take: Take) -> NDArray[np.float64]:
     assert take.action is not None
     grid = np.arange(take.action.seconds[0], take.action.seconds[-1], 1.0 / RATE)
     values = take.action.at(grid)
-    return np.stack(
-        [(values <= _LOW + _AT).sum(axis=0), (values >= _HIGH - _AT).sum(axis=0)], axis=1
-    ) / np.float64(RATE)
+    # An arm that rests folded, at a limit, is not kept from going further.
+    moves = np.abs(np.gradient(values, axis=0)).max(axis=1, keepdims=True) > _MOVES / RATE
+    ends = (values <= _LOW + _AT) & moves, (values >= _HIGH - _AT) & moves
+    return np.stack([end.sum(axis=0) for end in ends], axis=1) / np.float64(RATE)

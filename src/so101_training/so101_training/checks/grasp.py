@@ -30,6 +30,9 @@ _CARRIES = 0.4
 # The part of the others' width that is left when nothing is held, and when it is doubtful.
 _NOTHING, _LITTLE = 0.5, 0.7
 
+# The part of the episodes that must open the gripper at their end for that to be usual.
+_USUALLY = 0.8
+
 
 @dataclass(frozen=True)
 class Grip:
@@ -75,23 +78,29 @@ def grip(take: Take, low: float, high: float) -> Grip | None:
     )
 
 
-def find(collection: Collection) -> Iterator[Finding]:
+def grips(collection: Collection) -> dict[int, Grip | None]:
+    """Return how each take gripped, {} when the gripper is no part of the task."""
     takes = [take for take in collection.takes if take.state and take.action]
     if len(takes) < ENOUGH:
-        return
+        return {}
     ends = np.array([np.percentile(_told(take), (2, 98)) for take in takes])
     low, high = np.median(ends[:, 0]), np.median(ends[:, 1])
     if high - low < _WIDTH:
-        return  # the gripper is no part of this task
-    grips = {take.number: grip(take, low, high) for take in takes}
-    known = [each for each in grips.values() if each is not None]
-    if len(known) < len(takes) / 2:
-        return  # nor is gripping
+        return {}
+    found = {take.number: grip(take, low, high) for take in takes}
+    return found if sum(each is not None for each in found.values()) >= len(takes) / 2 else {}
+
+
+def find(collection: Collection) -> Iterator[Finding]:
+    found = grips(collection)
+    known = [each for each in found.values() if each is not None]
+    if not known:
+        return
     stands = float(np.median([each.stands for each in known]))
     squeezes = float(np.median([each.squeezes for each in known]))
-    opened = np.mean([each.opened for each in known]) > 0.8
-    empty = _empty(takes, stands)
-    for number, each in grips.items():
+    opened = np.mean([each.opened for each in known]) > _USUALLY
+    empty = _empty(collection, stands)
+    for number, each in found.items():
         if each is None:
             text = 'the gripper never closes on anything, as it does in the others'
             yield Finding(NAME, number, DOUBTFUL, f'{text}; look whether it did the task')
@@ -128,9 +137,11 @@ def _judged(
     )
 
 
-def _empty(takes: list[Take], stands: float) -> float:
+def _empty(collection: Collection, stands: float) -> float:
     """Return where a gripper stands that is closed on nothing: as closed as it ever was."""
-    least = [float(take.state.values[:, GRIPPER].min()) for take in takes if take.state]
+    least = [
+        float(take.state.values[:, GRIPPER].min()) for take in collection.takes if take.state
+    ]
     return min(float(np.percentile(least, 5)), stands)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from so101_training.checks.finding import BAD, Finding, graver
 from so101_training.checks.repeats import repeated
 from so101_training.checks.runs import runs
-from so101_training.checks.take import RATE, Collection, Pictures
+from so101_training.checks.take import RATE, Collection, Pictures, Take
 
 NAME = 'rate'
 
@@ -32,7 +32,7 @@ def find(collection: Collection) -> Iterator[Finding]:
                 continue
             nominal = take.fps or RATE
             slow = _by_stamps(pictures, nominal) if take.fps is None else None
-            slow = slow or _by_repeats(pictures, nominal)
+            slow = slow or _by_repeats(take, pictures, nominal)
             if slow:
                 start, end, rate, how = slow
                 yield Finding(
@@ -83,8 +83,10 @@ def _by_stamps(pictures: Pictures, nominal: float) -> tuple[float, float, float,
     return start, end, rate, 'by its stamps'
 
 
-def _by_repeats(pictures: Pictures, nominal: float) -> tuple[float, float, float, str] | None:
-    again, told = repeated(pictures.measures)
+def _by_repeats(
+    take: Take, pictures: Pictures, nominal: float
+) -> tuple[float, float, float, str] | None:
+    again, told = repeated(take, pictures)
     window = round(_WINDOW * nominal)
     if len(again) < window:
         window = len(again)

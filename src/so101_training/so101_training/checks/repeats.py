@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_training.checks.picture import Measures
+from so101_training.checks.take import CARRYING, RATE, Pictures, Take
 
 # Changes between two pictures, of 0 to 255 in the blocks that change most. Two encodings of one
 # picture differ by less than the first; where the picture of a moment ago changed by the second,
@@ -16,14 +16,27 @@ _PART = 0.3
 # Pictures to each side in which motion is looked for.
 _AROUND = 3
 
+# Degrees a second of a joint that carries the arm, over a few pictures. Below that, an encoder
+# may call a picture the same that is not: it saves bits where a pixel hardly moves.
+_SPEED = 15.0
 
-def repeated(measures: Measures) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+
+def repeated(take: Take, pictures: Pictures) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which pictures are repeated, and of which that can be told: (n,) each."""
-    change = measures.change
+    change = pictures.measures.change
     level = around(change)
-    told = level >= _MUCH
+    told = (level >= _MUCH) & (_speed(take, pictures) >= _SPEED)
     told[:1] = False
     return told & (change <= np.minimum(_NONE, _PART * level)), told
+
+
+def _speed(take: Take, pictures: Pictures) -> NDArray[np.float64]:
+    """Return how fast the arm moves about each picture, degrees a second."""
+    if take.state is None:
+        return np.zeros(len(pictures.seconds))
+    half = _AROUND / RATE
+    before, after = (take.state.at(pictures.seconds + s)[:, CARRYING] for s in (-half, half))
+    return np.abs(after - before).max(axis=1) / (2 * half)
 
 
 def around(values: NDArray[np.float64]) -> NDArray[np.float64]:

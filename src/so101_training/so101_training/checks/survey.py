@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def opened(paths: Sequence[Path], excluded: Sequence[str] = ()) -> Dataset | Bag
 def surveyed(source: Dataset | Bags, title: str, advance: Advance, processes: int) -> Collection:
     """Read all of it; `advance` hears how many of how many pictures were looked at."""
     if isinstance(source, Dataset):
-        found = _each(video.measured, source.pieces(), advance, processes)
+        found = each_of(video.measured, source.pieces(), advance, processes)
         return source.collection(
             {
                 (number, piece.camera): pictures
@@ -44,11 +45,11 @@ def surveyed(source: Dataset | Bags, title: str, advance: Advance, processes: in
                 for number, pictures in episodes.items()
             }
         )
-    takes = [take for _, take in _each(bags.read, source.pieces(), advance, processes)]
+    takes = [take for _, take in each_of(bags.read, source.pieces(), advance, processes)]
     return Collection(title, tuple(sorted(takes, key=lambda take: take.number)), False)
 
 
-def _each(
+def each_of(
     work: Callable[[Any], Any], pieces: Sequence[Any], advance: Advance, processes: int
 ) -> list[tuple[Any, Any]]:
     """Return each piece with what `work` made of it, in the order of the pieces."""
@@ -73,6 +74,11 @@ def _each(
                 found[futures[future]] = future.result()
                 done += pieces[futures[future]].frames
                 advance(done, total)
+        except BrokenProcessPool as error:
+            raise UserError(
+                'a process that looks at pictures was killed, likely for want of memory; '
+                'try fewer of them, --processes 1'
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -146,7 +146,9 @@ def _table(columns: dict[str, np.ndarray]) -> pa.Table:
     return pa.table(arrays)
 
 
+@np.errstate(invalid='ignore')
 def _statistics(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return statistics as LeRobot names them; not finite ones of values that are not."""
     found = {
         'min': values.min(axis=0), 'max': values.max(axis=0), 'mean': values.mean(axis=0),
         'std': values.std(axis=0), 'count': np.array([len(values)]),

@@ -92,21 +92,31 @@ def blocked(motion: Motion, joint: int, start: int, stop: int, by: float) -> Mot
 
 def beyond(motion: Motion, joint: int, start: int, stop: int, by: float) -> Motion:
     """Take a joint `by` degrees beyond its upper limit, in state and action."""
-    limit = np.rad2deg(URDF_LIMITS[JOINTS[joint]][1]) + by
-    part = np.sin(np.linspace(0, np.pi, stop - start))[:, None].ravel()
-    state, action = motion.state.copy(), motion.action.copy()
-    for values in (state, action):
-        values[start:stop, joint] += part * (limit - values[start:stop, joint])
-    return replace(motion, state=state, action=action)
+    part = np.sin(np.linspace(0, np.pi, stop - start))
+    return _taken_to(motion, joint, start, part, _upper(joint) + by)
 
 
 def clipped(motion: Motion, joint: int, start: int, stop: int) -> Motion:
     """Hold the action of a joint at its upper limit; the state goes there, too."""
-    limit = np.rad2deg(URDF_LIMITS[JOINTS[joint]][1])
-    ramp = np.clip(np.minimum(np.arange(stop - start) / 10, np.arange(stop - start)[::-1] / 10), 0, 1)
+    edges = np.arange(stop - start) / 10
+    part = np.clip(np.minimum(edges, edges[::-1]), 0, 1)
+    return _taken_to(motion, joint, start, part, _upper(joint))
+
+
+def _upper(joint: int) -> float:
+    return float(np.rad2deg(URDF_LIMITS[JOINTS[joint]][1]))
+
+
+def _taken_to(
+    motion: Motion, joint: int, start: int, part: NDArray[np.float64], goal: float
+) -> Motion:
+    """Take a joint part of the way to a goal; the state does so as late as it does anything."""
     state, action = motion.state.copy(), motion.action.copy()
-    for values in (state, action):
-        values[start:stop, joint] += ramp * (limit - values[start:stop, joint])
+    late = round(motion.plan.lag / (motion.seconds[1] - motion.seconds[0]))
+    for values, delay in ((action, 0), (state, late)):
+        rows = slice(start + delay, min(start + delay + len(part), len(values)))
+        some = part[: rows.stop - rows.start]
+        values[rows, joint] += some * (goal - values[rows, joint])
     return replace(motion, state=state, action=action)
 
 
