@@ -232,6 +232,7 @@ IMPLIED = {
     'overexposed': {'skew', 'blurred', 'torn'},
     'blurred': {'skew'},
     'torn': {'skew'},
+    'skew': {'frozen', 'rate', 'gaps'},  # it shows another time than the joints
 }  # fmt: skip
 
 
@@ -295,7 +296,11 @@ def _score(folder: Path, planted: dict[tuple[int, str], str], kinds: list[str]) 
                 scores[other].clean += other != kind
             for false in said & set(kinds) - {kind} - IMPLIED.get(kind, set()):
                 scores[false].false += 1
-                text = next(f.text for f in verdict.findings if f.check == false)
+                text = next(
+                    f.text
+                    for f in verdict.findings
+                    if f.check == false and (f.camera in (camera, '') or not camera)
+                )
                 scores[false].notes.append(
                     f'false {false} ({kind or "clean"}): {folder.name} {verdict.number} '
                     f'{camera}: {text}'

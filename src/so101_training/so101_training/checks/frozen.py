@@ -12,14 +12,46 @@ NAME = 'frozen'
 
 # Seconds for which a picture stands, and how far a joint that carries the arm moves meanwhile,
 # degrees: half a second is what the recorder calls frozen; at 4 degrees the whole arm is some
-# pixels away in any view.
+# pixels away in any view. A camera that froze for good, or that shows little, tells by the second.
 LONG = 0.5
 TRAVEL = 4.0
+FAR = 8.0
+
+# By how much, of 0 to 255, the next new picture differs at the least where it differs most: three
+# times as much as makes it a new one. A scene that changes slowly is a new one long before.
+JUMP = 9.0
+
+# How many times as much as the pictures after it a picture changes that made up for lost ones.
+_LEAP = 1.3
+
+# How much brighter, and how many times as sharp, a picture may be that shows the same scene.
+_BRIGHTER, _SHARPER = 10.0, 1.5
+
+# The share of a picture that is burnt out from which on motion may go unseen.
+_BURNT = 0.5
 
 
 def stretches(measures: Measures) -> list[tuple[int, int]]:
     """Return the first and the last index of each stretch of one and the same picture."""
-    return [(a - 1, b - 1) for a, b in runs((measures.still > 0) & ~is_black(measures))]
+    seen = ~is_black(measures) & (measures.clipped < _BURNT)
+    return [(a - 1, b - 1) for a, b in runs((measures.still > 0) & seen)]
+
+
+def jumps(measures: Measures, first: int, last: int) -> bool:
+    """Return whether the scene has moved on in the picture after one that stands.
+
+    Not when the light or the focus changed: that makes a new picture, too. Nor when the scene
+    gets moving: then what follows changes more, and what was before did not.
+    """
+    after, change = last + 1, measures.change
+    if after >= len(measures) or change[after] < JUMP:
+        return False
+    brighter = abs(measures.brightness[after] - measures.brightness[last])
+    sharp = sorted((measures.sharpness[after], measures.sharpness[last]))
+    starts = change[first] < JUMP and change[after] < _LEAP * change[after + 1 : after + 3].max(
+        initial=0.0
+    )
+    return bool(brighter <= _BRIGHTER and sharp[1] <= _SHARPER * sharp[0] and not starts)
 
 
 def frozen(take: Take, pictures: Pictures) -> Iterator[tuple[float, float, float]]:
@@ -27,7 +59,8 @@ def frozen(take: Take, pictures: Pictures) -> Iterator[tuple[float, float, float
     for first, last in stretches(pictures.measures):
         start, end = float(pictures.seconds[first]), float(pictures.seconds[last])
         travel = take.state.travel(start, end) if take.state else 0.0
-        if end - start >= LONG and travel >= TRAVEL:
+        far = TRAVEL if jumps(pictures.measures, first, last) else FAR
+        if end - start >= LONG and travel >= far:
             yield start, end, travel
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_training.checks.finding import BAD, DOUBTFUL, Finding, graver
-from so101_training.checks.frozen import LONG, TRAVEL, stretches
+from so101_training.checks.frozen import LONG, TRAVEL, jumps, stretches
 from so101_training.checks.take import Collection, Pictures, Take
 
 NAME = 'gaps'
@@ -16,11 +16,10 @@ NAME = 'gaps'
 _SHORT, _LONG = 0.13, 0.5
 _JOINTS = 0.1
 
-# Of a picture that stands in a dataset: pictures, the arm's travel meanwhile, degrees, and how
-# much the next new one differs. A camera that lost nothing would have shown that on the way.
+# Of a picture that stands in a dataset: how many times it comes again, and the arm's travel
+# meanwhile, degrees. A camera that lost nothing would have shown that on the way.
 _STANDS = 4
 _MOVED = 1.5
-_JUMP = 12.0
 
 # Shares of an episode's samples that a conversion made up.
 _SOME, _MUCH = 0.1, 0.3
@@ -70,13 +69,12 @@ def _standing(take: Take, camera: str, pictures: Pictures) -> Iterator[Finding]:
     measures = pictures.measures
     for first, last in stretches(measures):
         start, end = float(pictures.seconds[first]), float(pictures.seconds[last])
-        behind = last + 1
-        if last - first < _STANDS or behind >= len(measures):
+        if last - first < _STANDS:
             continue
         travel = take.state.travel(start, end)
         if end - start >= LONG and travel >= TRAVEL:
             continue  # that is told as frozen
-        if travel >= _MOVED and measures.change[behind] >= _JUMP:
+        if travel >= _MOVED and jumps(measures, first, last):
             found.append((start, end, travel))
     if found:
         start, end, travel = max(found, key=lambda each: each[1] - each[0])

@@ -66,12 +66,9 @@ def pauses(take: Take) -> tuple[tuple[float, float], ...]:
     none = (0.0, 0.0)
     if not still:
         return none, none, none
-    begins = still[0][0] <= grid[0]
-    ends = still[-1][1] >= grid[-1]
-    within = still[begins : len(still) - (ends and len(still) > begins)]
-    longest = max(within, key=lambda s: s[1] - s[0], default=none)
-    last = still[-1] if ends and len(still) > begins else none
-    return (still[0] if begins else none), longest, last
+    first = still.pop(0) if still[0][0] <= grid[0] else none
+    last = still.pop() if still and still[-1][1] >= grid[-1] else none
+    return first, max(still, key=lambda s: s[1] - s[0], default=none), last
 
 
 def _stretches(values: np.ndarray) -> list[tuple[int, int]]:

@@ -10,11 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_training.checks.runs import joined, runs
+
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-# A picture is looked at in this many blocks, whatever its size: of 640x480 pixels a block is 8x8.
-# The noise of a block's mean is an eighth of a pixel's, and an arm still covers hundreds.
+# A picture is looked at in blocks of 8x8 pixels, of which a large one has 80x60: the noise of a
+# block's mean, the sensor's and that of the encoding, is an eighth of a pixel's.
+_BLOCK = 8
 _COLUMNS, _ROWS = 80, 60
 
 # The share of blocks that must differ for two pictures to differ: of 640x480 the area of a square
@@ -46,8 +49,8 @@ class Measures:
     share of blocks without content for brightness. `sharpness`: how much of its strongest edges'
     height is within one pixel, 0 to 1, across or along, whichever is sharper: what moves fast is
     blurred in one direction only. `change`: how much the blocks that changed most differ from the
-    picture before. `still`: how many pictures before this one are the same. `odd`: share of rows
-    that are unlike the pictures before and after it, which are like each other.
+    picture before. `still`: how many pictures before this one are the same. `odd`: share of the
+    rows, one below the other, that are unlike the pictures before and after, which are alike.
     """
 
     brightness: Floats
@@ -80,9 +83,10 @@ class PictureMeter:
     def feed(self, luma: Luma) -> None:
         """Take the brightness, 0 to 255, of the next picture: shape (height, width)."""
         height, width = luma.shape
-        columns, rows = min(_COLUMNS, width), min(_ROWS, height)
-        tall: Luma = cv2.resize(luma, (columns, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        blocks: Luma = cv2.resize(tall, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        tall = _shrunk(luma, min(_COLUMNS, width), height)
+        blocks = _shrunk(
+            tall, min(_COLUMNS, -(-width // _BLOCK)), min(_ROWS, -(-height // _BLOCK))
+        )
         if self._blocks is not None and self._blocks.shape != blocks.shape:
             self._blocks, self._rows = None, []
         change = 0.0 if self._blocks is None else _difference(blocks, self._blocks)
@@ -126,7 +130,7 @@ class PictureMeter:
                 cv2.reduce(cv2.absdiff(a, b), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
                 for a, b in ((middle, first), (middle, tall), (first, tall))
             )
-            odd = float((np.minimum(before, after) - across > _ODD).mean())
+            odd = _longest((np.minimum(before, after) - across).ravel() > _ODD)
         if len(self._found) > 2:
             self._odd.append(odd)
         self._rows = [*self._rows[-1:], tall]
@@ -135,6 +139,18 @@ class PictureMeter:
 def _difference(one: Luma, other: Luma) -> float:
     """Return by how much the blocks that differ most do at least, of 0 to 255."""
     return float(_upper(cv2.absdiff(one, other), _MOVING))
+
+
+def _shrunk(pixels: Luma, width: int, height: int) -> Luma:
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _longest(rows: NDArray[np.bool_]) -> float:
+    """Return the share of the longest stretch of rows that are True, but for single ones."""
+    if not rows.any():
+        return 0.0
+    stretches = runs(joined(rows, max(len(rows) // 60, 1)))
+    return max(stop - start for start, stop in stretches) / len(rows)
 
 
 def _upper(values: Luma, share: float) -> int:
@@ -148,7 +164,7 @@ def _sharpness(luma: Luma) -> float:
     height, width = luma.shape
     if min(height, width) < 4 * _COARSE:
         return 1.0  # too small for edges to be told
-    half: Luma = cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    half = _shrunk(luma, width // 2, height // 2)
     across, along = (
         [
             _upper(cv2.absdiff(turned[:, step:], turned[:, :-step]), _EDGES)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from so101_training.checks.finding import BAD, Finding, graver
 from so101_training.checks.repeats import repeated
@@ -21,6 +22,14 @@ _WINDOW, _LONG = 1.0, 2.0
 # Pictures of a window of which it must be known whether they are new.
 _KNOWN = 8
 
+# A slow camera's pictures repeat every second time, or two of three, or one of three; what the
+# encoder drops does not. The share of pictures that do as the one a period before.
+_PERIODS, _REGULAR = (2, 3, 4), 0.85
+_LEAST = 0.2
+
+# The part of an episode that is slow when that is bad, however short.
+_PART = 0.3
+
 
 def find(collection: Collection) -> Iterator[Finding]:
     for take in collection.takes:
@@ -38,7 +47,7 @@ def find(collection: Collection) -> Iterator[Finding]:
                 yield Finding(
                     NAME,
                     take.number,
-                    graver(end - start, _LONG),
+                    graver(end - start, min(_LONG, _PART * take.duration)),
                     f'the {camera} camera fell to {rate:.0f} pictures a second from {start:.1f} '
                     f'to {end:.1f} s, {how}, where it gives {nominal:.0f}; leave it out, and look '
                     'at its light and its USB port',
@@ -87,13 +96,19 @@ def _by_repeats(
     take: Take, pictures: Pictures, nominal: float
 ) -> tuple[float, float, float, str] | None:
     again, told = repeated(take, pictures)
-    window = round(_WINDOW * nominal)
-    if len(again) < window:
-        window = len(again)
-    ones = np.ones(window)
-    known = np.convolve(told, ones, 'valid')
-    new = 1.0 - np.convolve(again, ones, 'valid') / np.maximum(known, 1)
-    slow = (known >= min(_KNOWN, window)) & (new < _SLOW) & _scattered(again, window)
+    window = min(round(_WINDOW * nominal), len(again))
+    known = _sums(told, window)
+    slow = np.zeros(len(known), dtype=bool)
+    for period in _PERIODS:
+        both = told[period:] & told[:-period]
+        alike = both & (again[period:] == again[:-period])
+        pad = np.zeros(period, dtype=bool)
+        regular = _sums(np.concatenate((pad, alike)), window) >= _REGULAR * np.maximum(
+            _sums(np.concatenate((pad, both)), window), 1
+        )
+        new = 1.0 - _sums(again, window) / np.maximum(known, 1)
+        # All of them repeated is one picture that stands: a gap, or frozen.
+        slow |= (known >= min(_KNOWN, window)) & regular & (new < _SLOW) & (new > _LEAST)
     found = [(a, b - 1 + window) for a, b in runs(slow)]
     if not found:
         return None
@@ -101,12 +116,13 @@ def _by_repeats(
     # The edges of a window are as far out as half of it is slow.
     inside = np.flatnonzero(again[first:behind]) + first
     start, end = int(inside[0]) - 1, int(inside[-1])
+    if end - start < window / 2:
+        return None
     part = told[start : end + 1]
     rate = nominal * (1.0 - again[start : end + 1].sum() / max(part.sum(), 1))
-    return float(pictures.seconds[start]), float(pictures.seconds[end]), rate, 'each seen twice'
+    how = 'the others are repeated'
+    return float(pictures.seconds[start]), float(pictures.seconds[end]), rate, how
 
 
-def _scattered(again: np.ndarray, window: int) -> np.ndarray:
-    """Return the windows in which the repeats come again and again: one stretch is a gap."""
-    begins = again & ~np.concatenate(([False], again[:-1]))
-    return np.convolve(begins, np.ones(window), 'valid') >= 4
+def _sums(mask: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
+    return np.convolve(mask, np.ones(window), 'valid')

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_training.checks.picture import Measures
 from so101_training.checks.take import CARRYING, RATE, Pictures, Take
+from so101_training.checks.torn import is_torn
 
 # Changes between two pictures, of 0 to 255 in the blocks that change most. Two encodings of one
 # picture differ by less than the first; where the picture of a moment ago changed by the second,
@@ -16,6 +18,9 @@ _PART = 0.3
 # Pictures to each side in which motion is looked for.
 _AROUND = 3
 
+# Brightness, of 0 to 255, by which all of a picture changes when the light does, or the exposure.
+_LIGHT = 8.0
+
 # Degrees a second of a joint that carries the arm, over a few pictures. Below that, an encoder
 # may call a picture the same that is not: it saves bits where a pixel hardly moves.
 _SPEED = 15.0
@@ -24,10 +29,17 @@ _SPEED = 15.0
 def repeated(take: Take, pictures: Pictures) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which pictures are repeated, and of which that can be told: (n,) each."""
     change = pictures.measures.change
-    level = around(change)
+    level = around(np.where(_of_its_own(pictures.measures), 0.0, change))
     told = (level >= _MUCH) & (_speed(take, pictures) >= _SPEED)
     told[:1] = False
     return told & (change <= np.minimum(_NONE, _PART * level)), told
+
+
+def _of_its_own(measures: Measures) -> NDArray[np.bool_]:
+    """Return which pictures changed for another reason than motion: light, or a broken one."""
+    light = np.abs(np.diff(measures.brightness, prepend=measures.brightness[:1])) > _LIGHT
+    torn = is_torn(measures)
+    return light | torn | np.concatenate(([False], torn[:-1]))[: len(torn)]
 
 
 def _speed(take: Take, pictures: Pictures) -> NDArray[np.float64]:
