@@ -180,7 +180,10 @@ def plant_outliers(s: Scene, random: Random) -> None:
 
 
 def plant_grasp(s: Scene, random: Random) -> None:
-    s.motion = moved(s.motion.plan.but(grasped=False), random)
+    if random.random() < 0.6:
+        s.motion = moved(s.motion.plan.but(grasped=False), random)
+    else:
+        s.motion = defects.lost(s.motion, random.uniform(0.1, 0.55))
 
 
 def plant_task(s: Scene, random: Random) -> None:

@@ -9,6 +9,7 @@ from so101_training.checks.finding import BAD, DOUBTFUL, Finding
 from so101_training.checks.robust import Usual
 from so101_training.checks.runs import runs
 from so101_training.checks.take import RATE, Collection, Take
+from so101_training.checks.units import in_other_units
 
 NAME = 'pauses'
 
@@ -23,7 +24,7 @@ _LONG = 2.5
 # Seconds beyond the usual of the same place: some people always begin late.
 _MORE = 1.5
 
-# Degrees that the arm travels in an episode worth its name.
+# Degrees that some joint travels in an episode worth its name.
 _TRAVEL = 5.0
 
 _PLACES = ('at its start', 'within', 'at its end')
@@ -35,7 +36,7 @@ def find(collection: Collection) -> Iterator[Finding]:
         if take.state is None:
             continue
         travel = take.state.travel(0.0, np.inf, range(len(JOINTS)))
-        if travel < _TRAVEL / 57:  # whatever the units
+        if travel < _TRAVEL and not in_other_units(take.state):
             text = f'the arm does not move: by {travel:.1f} degrees at most; leave it out'
             yield Finding(NAME, take.number, BAD, text)
         else:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_description.joints import JOINTS, URDF_LIMITS
+from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
 from so101_training.scripted.drawing import Picture
 from so101_training.scripted.motion import Motion
 from so101_training.scripted.scene import Camera
@@ -80,6 +80,16 @@ def shifted(motion: Motion, samples: int) -> Motion:
     """Let the state come so many samples later (negative: earlier) than it did."""
     rows = np.clip(np.arange(len(motion.state)) - samples, 0, len(motion.state) - 1)
     return replace(motion, state=motion.state[rows])
+
+
+def lost(motion: Motion, part: float) -> Motion:
+    """Let what is held slip out after a part of the way: the gripper closes to where it is told."""
+    held = np.flatnonzero(motion.held)
+    start = int(held[int(part * (len(held) - 1))])
+    state = motion.state.copy()
+    state[start : held[-1] + 1, GRIPPER] = motion.action[start : held[-1] + 1, GRIPPER]
+    there = np.arange(len(motion.held)) < start
+    return replace(motion, state=state, held=motion.held & there, dropped=motion.dropped & False)
 
 
 def blocked(motion: Motion, joint: int, start: int, stop: int, by: float) -> Motion:
