@@ -24,6 +24,9 @@ JUMP = 9.0
 # How many times as much as the pictures after it a picture changes that made up for lost ones.
 _LEAP = 1.3
 
+# Degrees of the arm's travel that any camera sees.
+_SEEN = 6.0
+
 # How much brighter, and how many times as sharp, a picture may be that shows the same scene.
 _BRIGHTER, _SHARPER = 10.0, 1.5
 
@@ -37,20 +40,20 @@ def stretches(measures: Measures) -> list[tuple[int, int]]:
     return [(a - 1, b - 1) for a, b in runs((measures.still > 0) & seen)]
 
 
-def jumps(measures: Measures, first: int, last: int) -> bool:
+def jumps(measures: Measures, first: int, last: int, travel: float) -> bool:
     """Return whether the scene has moved on in the picture after one that stands.
 
     Not when the light or the focus changed: that makes a new picture, too. Nor when the scene
-    gets moving: then what follows changes more, and what was before did not.
+    gets moving: then what follows changes more, and what was before did not. `travel`: of the arm
+    meanwhile, degrees; a long way is never so slow that it is not seen.
     """
     after, change = last + 1, measures.change
     if after >= len(measures) or change[after] < JUMP:
         return False
     brighter = abs(measures.brightness[after] - measures.brightness[last])
     sharp = sorted((measures.sharpness[after], measures.sharpness[last]))
-    starts = change[first] < JUMP and change[after] < _LEAP * change[after + 1 : after + 3].max(
-        initial=0.0
-    )
+    follows = change[after + 1 : after + 3].max(initial=0.0)
+    starts = travel < _SEEN and change[first] < JUMP and change[after] < _LEAP * follows
     return bool(brighter <= _BRIGHTER and sharp[1] <= _SHARPER * sharp[0] and not starts)
 
 
@@ -59,7 +62,7 @@ def frozen(take: Take, pictures: Pictures) -> Iterator[tuple[float, float, float
     for first, last in stretches(pictures.measures):
         start, end = float(pictures.seconds[first]), float(pictures.seconds[last])
         travel = take.state.travel(start, end) if take.state else 0.0
-        far = TRAVEL if jumps(pictures.measures, first, last) else FAR
+        far = TRAVEL if jumps(pictures.measures, first, last, travel) else FAR
         if end - start >= LONG and travel >= far:
             yield start, end, travel
 

@@ -74,7 +74,7 @@ def _standing(take: Take, camera: str, pictures: Pictures) -> Iterator[Finding]:
         travel = take.state.travel(start, end)
         if end - start >= LONG and travel >= TRAVEL:
             continue  # that is told as frozen
-        if travel >= _MOVED and jumps(measures, first, last):
+        if travel >= _MOVED and jumps(measures, first, last, travel):
             found.append((start, end, travel))
     if found:
         start, end, travel = max(found, key=lambda each: each[1] - each[0])
