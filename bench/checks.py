@@ -10,17 +10,20 @@ What this shows: that the checks find what they are made for, in pictures and mo
 drawn. It does not show how often a real camera or a real task looks like a defect.
 """
 
+import json
 import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from so101_bringup import figures
@@ -47,6 +50,13 @@ class Score:
     false: int = 0
     clean: int = 0
     notes: list[str] = field(default_factory=list)
+
+    def add(self, other: 'Score') -> None:
+        self.planted += other.planted
+        self.found += other.found
+        self.false += other.false
+        self.clean += other.clean
+        self.notes += other.notes
 
     @property
     def recall(self) -> float:
@@ -222,6 +232,62 @@ JOINTS: dict[str, Callable[[Scene, Random], None]] = {
     'integrity': plant_integrity,
 }
 
+# -- Bags: each spoils the streams of one camera.
+
+
+def plant_bag_rate(s: Scene, camera: str, random: Random) -> None:
+    seconds = s.motion.seconds
+    first = int(random.integers(0, len(seconds) - 50))
+    every = np.arange(len(seconds)) % 2 == 0
+    s.stamps[camera] = seconds[every | (np.arange(len(seconds)) < first)]
+
+
+def plant_bag_gaps(s: Scene, camera: str, random: Random) -> None:
+    seconds = s.motion.seconds
+    lost = int(random.integers(5, 40))
+    first = int(random.integers(5, len(seconds) - lost - 5))
+    s.stamps[camera] = np.delete(seconds, slice(first, first + lost))
+
+
+def plant_bag_skew(s: Scene, camera: str, random: Random) -> None:
+    s.delays[camera] = float(random.uniform(0.12, 0.3))
+
+
+def plant_bag_black(s: Scene, camera: str, random: Random) -> None:
+    plant_black(s, camera, random)
+
+
+BAGS: dict[str, Callable[[Scene, str, Random], None]] = {
+    'rate': plant_bag_rate,
+    'gaps': plant_bag_gaps,
+    'skew': plant_bag_skew,
+    'black': plant_bag_black,
+}
+
+
+def spoil_statistics(folder: Path, random: Random) -> None:
+    """Break meta/stats.json in one of the ways in which they are found broken."""
+    path = folder / 'meta/stats.json'
+    way = int(random.integers(6))
+    if way == 0:
+        path.unlink()
+        return
+    found = json.loads(path.read_text())
+    feature = str(random.choice(['action', 'observation.state']))
+    joint = int(random.integers(6))
+    if way == 1:
+        found[feature]['mean'][joint] = float('nan')
+    elif way == 2:
+        found[feature]['std'][joint] = 0.0
+    elif way == 3:
+        found[feature]['mean'][joint] += float(random.uniform(1, 20))
+    elif way == 4:
+        found[feature]['max'][joint] += float(random.uniform(1, 20))
+    else:
+        del found[feature]
+    path.write_text(json.dumps(found))
+
+
 # What a defect is, besides itself: a finding of it is no false alarm, and none is expected.
 IMPLIED = {
     'outliers': {'grasp', 'pauses', 'lag', 'following'},  # cut before the grasp; turned back and forth
@@ -286,6 +352,30 @@ def joint_dataset(folder: Path, seed: int) -> dict[tuple[int, str], str]:
     return planted
 
 
+def bag_folder(folder: Path, seed: int) -> dict[tuple[int, str], str]:
+    """Write a folder of bags, half of which have a defect in one camera; return which."""
+    random = np.random.default_rng(seed)
+    folder.mkdir()
+    kinds = [kind for kind in BAGS for _ in range(4)]
+    chosen = random.choice(2 * len(kinds), len(kinds), replace=False)
+    planted = {}
+    for number in range(2 * len(kinds)):
+        made = scene(random, (96, 128), _quick(random))
+        # The stamps of a camera jitter by some milliseconds.
+        for camera in made.cameras:
+            made.stamps[camera] = made.motion.seconds
+        if number in chosen:
+            kind = kinds[int(np.flatnonzero(chosen == number)[0])]
+            camera = str(random.choice(list(made.cameras)))
+            BAGS[kind](made, camera, random)
+            planted[number, camera] = kind
+        for camera, stamps in made.stamps.items():
+            late = random.normal(0, 0.002, len(stamps))
+            made.stamps[camera] = np.clip(stamps + late, 0, None)
+        write_bag(folder / f'take_{number:02d}', made)
+    return planted
+
+
 def _score(folder: Path, planted: dict[tuple[int, str], str], kinds: list[str]) -> dict[str, Score]:
     source = survey.opened([folder])
     judgement = judged(survey.surveyed(source, folder.name, lambda done, of: None, 1))
@@ -330,24 +420,98 @@ def joints_scored(seed: int) -> dict[str, Score]:
         return _score(folder, joint_dataset(folder, seed), list(JOINTS))
 
 
+def bags_scored(seed: int) -> dict[str, Score]:
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / f'bags_{seed}'
+        found = _score(folder, bag_folder(folder, seed), list(BAGS))
+        return {f'{kind}_in_bags': score for kind, score in found.items()}
+
+
+def statistics_scored(seed: int) -> dict[str, Score]:
+    """Score the one check that is about whole data sets: ten with and ten without a defect."""
+    random = np.random.default_rng(seed)
+    score = Score()
+    with tempfile.TemporaryDirectory() as root:
+        for number in range(20):
+            folder = Path(root) / f'statistics_{seed}_{number}'
+            scenes = [scene(random, cameras=()) for _ in range(int(random.integers(3, 7)))]
+            write_dataset(folder, scenes, cameras=())
+            if number < 10:
+                spoil_statistics(folder, random)
+            source = survey.opened([folder])
+            judgement = judged(survey.surveyed(source, folder.name, lambda done, of: None, 1))
+            found = any(each.check == 'statistics' for each in judgement.whole)
+            if number < 10:
+                score.planted += 1
+                score.found += found
+            else:
+                score.clean += 1
+                score.false += found
+    return {'statistics': score}
+
+
+def speed(folder: Path) -> tuple[float, float]:
+    """Return frames a second of checking and of decoding alone, in one process, 640x480."""
+    random = np.random.default_rng(SEED)
+    made = scene(random, (480, 640))
+    for camera, picture in made.cameras.items():
+        # Drawing takes longer than all the rest: each drawn picture is shown, then once moved.
+        drawn = [picture(index) for index in range(0, made.length, 2)]
+        made.cameras[camera] = partial(_shown, drawn)
+    write_dataset(folder, [made], (480, 640))
+    cv2.setNumThreads(1)
+    pieces = Dataset(folder).pieces()
+    frames = sum(piece.frames for piece in pieces)
+    taken: dict[str, list[float]] = {'check': [], 'decode': []}
+    for _ in range(3):
+        started = time.perf_counter()
+        for piece in pieces:
+            video.measured(piece)
+        taken['check'].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for piece in pieces:
+            for _ in video.decoded(piece.path, 0.0):
+                pass
+        taken['decode'].append(time.perf_counter() - started)
+    return frames / min(taken['check']), frames / min(taken['decode'])
+
+
+def _shown(drawn: list[np.ndarray], index: int) -> np.ndarray:
+    return np.roll(drawn[index // 2], index % 2, axis=1)
+
+
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else SEED
-    only = sys.argv[2:] or ['pictures', 'joints']
     total: dict[str, Score] = defaultdict(Score)
+    with tempfile.TemporaryDirectory() as root:
+        checking, decoding = speed(Path(root) / 'speed')
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context('spawn')) as pool:
-        jobs = []
-        if 'pictures' in only:
-            jobs += [pool.submit(pictures_scored, 100 * seed + i) for i in range(4)]
-        if 'joints' in only:
-            jobs += [pool.submit(joints_scored, 100 * seed + i) for i in range(10)]
+        jobs = [
+            pool.submit(work, 100 * seed + i)
+            for work, count in (
+                (pictures_scored, 4), (joints_scored, 10), (bags_scored, 5), (statistics_scored, 2)
+            )
+            for i in range(count)
+        ]  # fmt: skip
         for job in jobs:
             for kind, score in job.result().items():
-                for name in ('planted', 'found', 'false', 'clean', 'notes'):
-                    setattr(total[kind], name, getattr(total[kind], name) + getattr(score, name))
+                total[kind].add(score)
+    found = []
     for kind, score in total.items():
-        print(kind, score.planted, f'precision {score.precision:.3f} recall {score.recall:.3f}', score.clean)
         for note in score.notes:
-            print('   ', note)
+            print(f'{kind}: {note}')
+        of = f'{score.planted} planted, {score.clean} without'
+        for name, value in (('recall', score.recall), ('precision', score.precision)):
+            short = score.planted < PLANTS
+            figure = at_least(f'{kind}_{name}', None if short else value, 0.95, '', required=True)
+            found.append(replace(figure, reason=of))
+    found.append(
+        untargeted('checking', checking, 'frames/s', baseline=decoding,
+                   baseline_name='decoding alone')
+    )  # fmt: skip
+    figures.show(f'Planted defects, seed {seed}', found)
+    figures.write(Path('build') / 'bench' / 'checks.json', 'checks', found, seed=seed)
+    sys.exit(bool(figures.failed(found)))
 
 
 if __name__ == '__main__':
