@@ -15,7 +15,7 @@ NAME = 'frozen'
 # pixels away in any view. A camera that froze for good, or that shows little, tells by the second.
 LONG = 0.5
 TRAVEL = 4.0
-FAR = 8.0
+FAR = 15.0
 
 # By how much, of 0 to 255, the next new picture differs at the least where it differs most: three
 # times as much as makes it a new one. A scene that changes slowly is a new one long before.
@@ -25,7 +25,7 @@ JUMP = 9.0
 _LEAP = 1.3
 
 # Degrees of the arm's travel that any camera sees.
-_SEEN = 6.0
+_SEEN = 12.0
 
 # How much brighter, and how many times as sharp, a picture may be that shows the same scene.
 _BRIGHTER, _SHARPER = 10.0, 1.5
