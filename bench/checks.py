@@ -34,7 +34,7 @@ from so101_training.checks.verdict import judged
 from so101_training.scripted import defects
 from so101_training.scripted.bag_writer import write_bag
 from so101_training.scripted.dataset_writer import write_dataset
-from so101_training.scripted.motion import Motion, Plan, moved
+from so101_training.scripted.motion import Plan, moved
 from so101_training.scripted.scene import TASK, Scene, scene
 
 SEED = 20260
@@ -72,7 +72,7 @@ class Score:
 
 def _stretch(random: Random, length: int, least: int, most: int) -> tuple[int, int]:
     """Draw where a defect begins and ends; a third of them last to the end of the episode."""
-    samples = int(min(random.integers(least, most + 1), length))
+    samples = min(int(random.integers(least, most + 1)), length)
     start = int(random.integers(0, length - samples + 1))
     return (start, length) if random.random() < 0.33 else (start, start + samples)
 
@@ -118,7 +118,7 @@ def plant_blurred(s: Scene, camera: str, random: Random) -> None:
 
 def plant_overexposed(s: Scene, camera: str, random: Random) -> None:
     start, stop = _stretch(random, s.length, 4, s.length)
-    seen = np.percentile(s.cameras[camera](start), 50)
+    seen = float(np.percentile(s.cameras[camera](start), 50))
     gain = 250 / max(seen, 1) * random.uniform(1.05, 2.0)
     s.cameras[camera] = defects.overexposed(s.cameras[camera], start, stop, gain)
 
@@ -290,7 +290,7 @@ def spoil_statistics(folder: Path, random: Random) -> None:
 
 # What a defect is, besides itself: a finding of it is no false alarm, and none is expected.
 IMPLIED = {
-    'outliers': {'grasp', 'pauses', 'lag', 'following'},  # cut before the grasp; turned back and forth
+    'outliers': {'grasp', 'pauses', 'lag', 'following'},  # cut before it, or back and forth
     'pauses': {'outliers'},
     'limits': {'following', 'outliers', 'units'},
     'units': {'grasp', 'lag', 'outliers', 'following', 'limits', 'pauses'},
@@ -376,7 +376,9 @@ def bag_folder(folder: Path, seed: int) -> dict[tuple[int, str], str]:
     return planted
 
 
-def _score(folder: Path, planted: dict[tuple[int, str], str], kinds: list[str]) -> dict[str, Score]:
+def _score(
+    folder: Path, planted: dict[tuple[int, str], str], kinds: list[str]
+) -> dict[str, Score]:
     source = survey.opened([folder])
     judgement = judged(survey.surveyed(source, folder.name, lambda done, of: None, 1))
     scores: dict[str, Score] = defaultdict(Score)

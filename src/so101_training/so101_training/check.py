@@ -28,7 +28,9 @@ from so101_training.checks.finding import BAD, DOUBTFUL
 from so101_training.checks.thumbnails import thumbnails
 from so101_training.checks.verdict import Judgement, judged, ranges
 
-DESCRIPTION = 'Check recorded episodes: pictures, rates, joints, grasps, texts; a verdict for each.'
+DESCRIPTION = (
+    'Check recorded episodes: pictures, rates, joints, grasps, texts; a verdict for each.'
+)
 
 PAGE = 'check.html'
 

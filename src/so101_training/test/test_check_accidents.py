@@ -35,9 +35,7 @@ def scenes(
     random = np.random.default_rng(75)
     for number in range(episodes):
         plan = Plan.drawn(random)
-        plan = plan.but(
-            speed=plan.speed * speed, pause=(0, 0.0), grasped=number not in failed
-        )
+        plan = plan.but(speed=plan.speed * speed, pause=(0, 0.0), grasped=number not in failed)
         made = scene(random, SIZE, plan)
         if number in dark:
             made.cameras['overhead'] = defects.black(made.cameras['overhead'], 0, made.length)
@@ -102,7 +100,9 @@ def test_they_are_found_in_bags(tmp_path: Path) -> None:
     for number, each in enumerate(made):
         if number == 5:  # here the pictures that the camera did not give are not there at all
             seconds = each.motion.seconds
-            kept = (np.arange(len(seconds)) < len(seconds) // 3) | (np.arange(len(seconds)) % 2 == 0)
+            kept = (np.arange(len(seconds)) < len(seconds) // 3) | (
+                np.arange(len(seconds)) % 2 == 0
+            )
             each.stamps['wrist'] = seconds[kept]
         write_bag(recordings / f'take_{number}', each)
     judgement = look(recordings)

@@ -125,9 +125,7 @@ def test_wrong_words_are_2(words: list[str]) -> None:
     assert run(*words) == 2
 
 
-def test_bags_have_the_page_among_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bags_have_the_page_among_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number, each in enumerate(made(2, {1})):
         write_bag(tmp_path / 'recordings' / f'take_{number}', each)
     assert run(str(tmp_path / 'recordings')) == 1

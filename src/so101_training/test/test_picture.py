@@ -38,7 +38,11 @@ def test_an_even_picture_is_as_bright_as_it_is_and_stands_still(
 def test_blur_takes_sharpness_and_the_more_the_more(sigma: float) -> None:
     sharp, soft, softer = (
         measured(p).sharpness[0]
-        for p in (TABLE, cv2.GaussianBlur(TABLE, (0, 0), sigma), cv2.GaussianBlur(TABLE, (0, 0), 2 * sigma))
+        for p in (
+            TABLE,
+            cv2.GaussianBlur(TABLE, (0, 0), sigma),
+            cv2.GaussianBlur(TABLE, (0, 0), 2 * sigma),
+        )
     )  # type: ignore[arg-type]
     assert sharp > 0.8
     assert softer < soft < 0.6 * sharp
@@ -60,7 +64,10 @@ def test_what_is_encoded_again_is_the_same_and_what_moves_is_not() -> None:
 def test_slow_motion_is_a_new_picture_sooner_or_later() -> None:
     """Each step alone is less than what counts; together they are not."""
     smooth: Luma = cv2.GaussianBlur(TABLE, (0, 0), 6)  # type: ignore[assignment]
-    steps = [cv2.warpAffine(smooth, np.array([[1, 0, 0.1 * i], [0, 1, 0.0]]), (320, 240)) for i in range(40)]
+    steps = [
+        cv2.warpAffine(smooth, np.array([[1, 0, 0.1 * i], [0, 1, 0.0]]), (320, 240))
+        for i in range(40)
+    ]
     found = measured(*steps)  # type: ignore[arg-type]
     assert found.change.max() <= 3.0
     assert found.still.max() < 20

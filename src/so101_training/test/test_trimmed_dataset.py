@@ -1,4 +1,4 @@
-"""The data set that --fix writes: the same episodes but for those left out, whole or not at all."""
+"""The data set that --fix writes: all but the episodes left out, whole or not at all."""
 
 import json
 import shutil

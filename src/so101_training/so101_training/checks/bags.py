@@ -200,7 +200,7 @@ class _Reading:
         action = None
         if self._action is not None:
             times, values = self._action
-            action = Signal((times - origin) * 1e-9, values)
+            action = Signal(_seconds(times, origin), values)
         ends = [float(p.seconds[-1]) for p in pictures.values() if len(p.seconds)]
         ends += [float(state.seconds[-1])] if state else []
         task, outcome, reason = self._labels
@@ -219,9 +219,9 @@ class _Reading:
                 name,
             )
         return Pictures(
-            (stamps - origin) * 1e-9,
+            _seconds(stamps, origin),
             camera.meter.finish(),
-            arrived=(np.array(camera.arrived, dtype=np.int64) - origin) * 1e-9,
+            arrived=_seconds(np.array(camera.arrived, dtype=np.int64), origin),
             damaged=camera.broken,
         )
 
@@ -232,7 +232,7 @@ class _Reading:
         if len(stamps) < 2:
             return None
         values = np.array([self._states[i][1] for i in first])
-        return Signal((stamps - origin) * 1e-9, radians_to_dataset(values))
+        return Signal(_seconds(stamps, origin), radians_to_dataset(values))
 
     def _look_for_backward(self, what: str, stamps: NDArray[np.int64], camera: str = '') -> None:
         back = np.flatnonzero(np.diff(stamps) < 0)
@@ -247,6 +247,10 @@ class _Reading:
 
     def _fault(self, severity: str, text: str, camera: str = '') -> None:
         self._faults.append(Finding(NAME, self._piece.number, severity, text, camera))
+
+
+def _seconds(stamps: NDArray[np.int64], origin: int) -> NDArray[np.float64]:
+    return (stamps - origin).astype(np.float64) * 1e-9
 
 
 def _images(bag: RecordedBag, excluded: Sequence[str]) -> dict[str, Recorded]:
@@ -291,4 +295,3 @@ def _images_in(folder: Path) -> int:
         return sum(recorded.messages for recorded in _images(bag, ()).values()) or 1
     except UserError:
         return 1
-

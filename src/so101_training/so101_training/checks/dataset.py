@@ -361,7 +361,7 @@ def _signal(
         return None, f'{name} {values}; leave it out'
     if values.shape[1] != len(JOINTS):
         return None, f'{name} has {values.shape[1]} joints, this robot has {len(JOINTS)}'
-    finite = np.isfinite(values).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
     signal = Signal(seconds[finite], values[finite]) if finite.sum() > 1 else None
     if finite.all():
         return signal, '' if signal else f'{name} has one row, which is no motion; leave it out'
@@ -415,4 +415,3 @@ def _table(file: Path, columns: Sequence[str]) -> pa.Table:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-

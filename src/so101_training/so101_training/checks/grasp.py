@@ -139,9 +139,7 @@ def _judged(
 
 def _empty(collection: Collection, stands: float) -> float:
     """Return where a gripper stands that is closed on nothing: as closed as it ever was."""
-    least = [
-        float(take.state.values[:, GRIPPER].min()) for take in collection.takes if take.state
-    ]
+    least = [float(take.state.values[:, GRIPPER].min()) for take in collection.takes if take.state]
     return min(float(np.percentile(least, 5)), stands)
 
 

@@ -36,9 +36,7 @@ def find(collection: Collection) -> Iterator[Finding]:
     yield from _of(collection, path, 'the way of the arm is {:.0f} degrees, usually {:.0f}')
 
 
-def _of(
-    collection: Collection, figure: Callable[[Take], float], text: str
-) -> Iterator[Finding]:
+def _of(collection: Collection, figure: Callable[[Take], float], text: str) -> Iterator[Finding]:
     values = {take.number: figure(take) for take in collection.takes}
     known = {number: value for number, value in values.items() if value > 0}
     usual = Usual.of(float(np.log(value)) for value in known.values())

@@ -24,7 +24,9 @@ _SHORT = 0.1
 def find(collection: Collection) -> Iterator[Finding]:
     for camera in collection.cameras:
         seen = [t for t in collection.takes if len(t.pictures.get(camera, _Nothing).seconds)]
-        usual = float(np.median([np.median(t.pictures[camera].measures.clipped) for t in seen] or 0))
+        usual = float(
+            np.median([np.median(t.pictures[camera].measures.clipped) for t in seen] or 0)
+        )
         for take in seen:
             pictures = take.pictures[camera]
             clipped = pictures.measures.clipped

@@ -116,7 +116,8 @@ class PictureMeter:
         columns = np.array(self._found, dtype=np.float64).T
         # Of the first and the last picture nothing can be said.
         odd = np.array([0.0, *self._odd, 0.0][: columns.shape[1]])
-        return Measures(*columns, odd)
+        brightness, contrast, clipped, sharpness, change, still = columns
+        return Measures(brightness, contrast, clipped, sharpness, change, still, odd)
 
     def _same(self, blocks: Luma) -> bool:
         assert self._anchor is not None
@@ -137,13 +138,17 @@ class PictureMeter:
 
 def _apart(one: Luma, other: Luma) -> Floats:
     """Return by how much each row differs, of 0 to 255, on average."""
-    rows = cv2.reduce(cv2.absdiff(one, other), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    rows = cv2.reduce(_absolute(one, other), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
     return rows.ravel()  # type: ignore[return-value]
+
+
+def _absolute(one: Luma, other: Luma) -> Luma:
+    return cv2.absdiff(one, other)  # type: ignore[return-value]
 
 
 def _difference(one: Luma, other: Luma) -> float:
     """Return by how much the blocks that differ most do at least, of 0 to 255."""
-    return float(_upper(cv2.absdiff(one, other), _MOVING))
+    return float(_upper(_absolute(one, other), _MOVING))
 
 
 def _shrunk(pixels: Luma, width: int, height: int) -> Luma:
@@ -172,7 +177,7 @@ def _sharpness(luma: Luma) -> float:
     half = _shrunk(luma, width // 2, height // 2)
     across, along = (
         [
-            _upper(cv2.absdiff(turned[:, step:], turned[:, :-step]), _EDGES)
+            _upper(_absolute(turned[:, step:], turned[:, :-step]), _EDGES)
             for step in (_FINE, _COARSE)
         ]
         # Every second line is enough.

@@ -125,4 +125,4 @@ def _by_repeats(
 
 
 def _sums(mask: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
-    return np.convolve(mask, np.ones(window), 'valid')
+    return np.convolve(mask, np.ones(window), 'valid').astype(np.float64)

@@ -14,9 +14,7 @@ class Shift:
     likeness: float
 
 
-def shift(
-    first: NDArray[np.float64], second: NDArray[np.float64], most: int
-) -> Shift | None:
+def shift(first: NDArray[np.float64], second: NDArray[np.float64], most: int) -> Shift | None:
     """Return the shift, of up to `most` samples either way, at which two series (n, k) agree best.
 
     None for series without variation, or too short to be shifted.

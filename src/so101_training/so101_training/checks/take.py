@@ -24,7 +24,7 @@ RATE = 30.0
 
 @dataclass(frozen=True)
 class Signal:
-    """Six joints over time: `seconds` (n,) from the episode's start, `values` (n, 6) dataset units.
+    """Six joints: `seconds` (n,) from the episode's start, `values` (n, 6) in dataset units.
 
     Ascending, and finite: what was not is left out, and told among the take's faults.
     """

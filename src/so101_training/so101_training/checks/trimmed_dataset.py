@@ -9,10 +9,10 @@ meta/episodes that it does not know (outcome, reason, source) and the manifest.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,9 @@ class _Trim:
             table = table.set_index('task')
         used = set()
         for place in {episode.data for episode in self._kept.values()}:
-            rows = pq.read_table(self._source.data(*place), columns=['episode_index', 'task_index'])
+            rows = pq.read_table(
+                self._source.data(*place), columns=['episode_index', 'task_index']
+            )
             mine = pc.is_in(rows['episode_index'], pa.array(list(self._kept)))
             used |= set(rows.filter(mine)['task_index'].to_pylist())
         left = table[table['task_index'].isin(used)].sort_values('task_index')
@@ -236,7 +238,9 @@ class _Trim:
             return
         table = pq.read_table(path, partitioning=None)
         numbers = table['episode_index'].to_pylist()
-        table = table.take(pa.array([i for i, n in enumerate(numbers) if n in self._new], pa.int64()))
+        table = table.take(
+            pa.array([i for i, n in enumerate(numbers) if n in self._new], pa.int64())
+        )
         at = table.schema.get_field_index('episode_index')
         field = table.schema.field(at)
         renumbered = [self._new[n] for n in table['episode_index'].to_pylist()]
@@ -273,8 +277,7 @@ def copied(
     """
     with av.open(str(source)) as reader:
         stream = reader.streams.video[0]
-        base = stream.time_base
-        assert base is not None
+        base = Fraction(stream.time_base or 0)
         tick = round(1 / (fps * base))
         groups = _groups(stream, tick)
     moves: dict[int, int] = {}  # by how much a group is moved in time, where it is copied

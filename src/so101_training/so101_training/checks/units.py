@@ -15,7 +15,6 @@ NAME = 'units'
 _TELLS = 0.5
 
 
-
 def find(collection: Collection) -> Iterator[Finding]:
     wrong: dict[str, list[tuple[int, str, str]]] = {}
     for take in collection.takes:

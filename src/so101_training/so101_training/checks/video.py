@@ -1,4 +1,4 @@
-"""A video file read once, in order: the pictures of the episodes that lie in it one after another."""
+"""A video file read once, in order: the pictures of the episodes that lie in it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

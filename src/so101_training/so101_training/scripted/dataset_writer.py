@@ -80,7 +80,9 @@ def write_dataset(
         camera: _Film(folder / f'videos/observation.images.{camera}/chunk-000', preset)
         for camera in cameras
     }
-    tables, rows, tasks = [], [], {}
+    tables: list[pa.Table] = []
+    rows: list[dict[str, Any]] = []
+    tasks: dict[str, int] = {}
     total = 0
     for number, scene in enumerate(scenes):
         n = scene.length
@@ -164,9 +166,7 @@ def _write_tables(
     for path in ('data/chunk-000', 'meta/episodes/chunk-000'):
         (folder / path).mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.concat_tables(tables), folder / 'data/chunk-000/file-000.parquet')
-    pq.write_table(
-        pa.Table.from_pylist(rows), folder / 'meta/episodes/chunk-000/file-000.parquet'
-    )
+    pq.write_table(pa.Table.from_pylist(rows), folder / 'meta/episodes/chunk-000/file-000.parquet')
     frame = pd.DataFrame({'task_index': list(tasks.values())}, index=pd.Index(tasks, name='task'))
     frame.to_parquet(folder / 'meta/tasks.parquet')
 

@@ -37,7 +37,10 @@ def blurred(camera: Camera, start: int, stop: int, sigma: float) -> Camera:
 def overexposed(camera: Camera, start: int, stop: int, gain: float) -> Camera:
     """Make the pictures `gain` times as bright."""
     return _within(
-        camera, start, stop, lambda p, _: np.clip(p.astype(np.float32) * gain, 0, 255).astype(np.uint8)
+        camera,
+        start,
+        stop,
+        lambda p, _: np.clip(p.astype(np.float32) * gain, 0, 255).astype(np.uint8),
     )
 
 
@@ -83,7 +86,7 @@ def shifted(motion: Motion, samples: int) -> Motion:
 
 
 def lost(motion: Motion, part: float) -> Motion:
-    """Let what is held slip out after a part of the way: the gripper closes to where it is told."""
+    """Let what is held slip out after a part of the way: the gripper closes as it is told."""
     held = np.flatnonzero(motion.held)
     start = int(held[int(part * (len(held) - 1))])
     state = motion.state.copy()
@@ -95,7 +98,9 @@ def lost(motion: Motion, part: float) -> Motion:
 def blocked(motion: Motion, joint: int, start: int, stop: int, by: float) -> Motion:
     """Keep a joint `by` degrees from where it was, for a while."""
     state = motion.state.copy()
-    ramp = np.clip(np.minimum(np.arange(stop - start) / 4, np.arange(stop - start)[::-1] / 4), 0, 1)
+    ramp = np.clip(
+        np.minimum(np.arange(stop - start) / 4, np.arange(stop - start)[::-1] / 4), 0, 1
+    )
     state[start:stop, joint] += by * ramp
     return replace(motion, state=state)
 
@@ -149,9 +154,7 @@ def in_units(motion: Motion, units: str) -> Motion:
 
 def paused(motion: Motion, at: int, samples: int) -> Motion:
     """Let nothing move for so many samples."""
-    rows = np.concatenate(
-        (np.arange(at), np.full(samples, at), np.arange(at, len(motion.state)))
-    )
+    rows = np.concatenate((np.arange(at), np.full(samples, at), np.arange(at, len(motion.state))))
     return _taken(motion, rows)
 
 
@@ -165,7 +168,11 @@ def wandering(motion: Motion, times: int) -> Motion:
     n = len(motion.state)
     middle = np.arange(n // 5, n // 2)
     rows = np.concatenate(
-        (np.arange(n // 2), *[np.concatenate((middle[::-1], middle))] * times, np.arange(n // 2, n))
+        (
+            np.arange(n // 2),
+            *[np.concatenate((middle[::-1], middle))] * times,
+            np.arange(n // 2, n),
+        )
     )
     return _taken(motion, rows)
 

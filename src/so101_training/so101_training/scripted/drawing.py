@@ -68,7 +68,9 @@ class Studio:
         self._square(picture, at(cube), 0.014 * scale)
         elbow = tip * 0.5 + 0.03 * np.array([0.0, 1.0]) * np.cos(np.deg2rad(state[2]))
         cv2.line(picture, at(np.zeros(2)), at(elbow), (240, 235, 225), thick, cv2.LINE_AA, 4)
-        cv2.line(picture, at(elbow), at(tip), (225, 215, 200), max(thick * 3 // 4, 1), cv2.LINE_AA, 4)
+        cv2.line(
+            picture, at(elbow), at(tip), (225, 215, 200), max(thick * 3 // 4, 1), cv2.LINE_AA, 4
+        )
         turn = np.arctan2(tip[1], tip[0]) + np.deg2rad(state[4] - 90)
         wide = 0.008 + 0.028 * state[GRIPPER] / 100
         across = np.array([-np.sin(turn), np.cos(turn)])
@@ -83,7 +85,7 @@ class Studio:
         state = self._motion.state[index].astype(np.float64)
         before = self._motion.state[max(index - 1, 0)].astype(np.float64)
         steps = 3 if self._smear and np.abs(state - before)[:3].max() > 1.0 else 1
-        seen = np.zeros((self._height, self._width, 3), np.float32)
+        seen: NDArray[np.float32] = np.zeros((self._height, self._width, 3), np.float32)
         for step in range(steps):
             part = 1 - self._smear * step / steps
             seen += self._ground(before + part * (state - before), index)
@@ -109,7 +111,7 @@ class Studio:
         near = 1.0 + 0.35 * np.sin(np.deg2rad(state[1] + state[2] + state[3]))
         centre = (ground.shape[1] / 2 - tip[1] + self._shift[0],
                   ground.shape[0] / 2 - tip[0] + self._shift[1])  # fmt: skip
-        matrix = cv2.getRotationMatrix2D(centre, turn, near)
+        matrix: NDArray[np.float64] = cv2.getRotationMatrix2D(centre, turn, near)  # type: ignore[assignment]
         matrix[:, 2] += np.array([self._width / 2, self._height / 2]) - centre
         if not self._motion.held[index] and not self._motion.dropped[index]:
             ground = ground.copy()

@@ -81,7 +81,7 @@ def moved(plan: Plan, random: np.random.Generator, rate: float = RATE) -> Motion
     above = np.array([plan.pan, -35 + plan.reach, 45.0, 60.0, 90.0, opened])
     at = np.array([plan.pan, 5 + plan.reach, 38.0, 40.0, 88.0, opened])
     gripping = np.append(at[:5], closed)
-    lifted = np.append(above[:5] + [0, -6, 2, 0, 0], closed)
+    lifted = np.append(above[:5] + np.array([0, -6, 2, 0, 0]), closed)
     bowl = np.array([-32.0 + 0.2 * plan.pan, -20.0, 40.0, 55.0, 92.0, closed])
     released = np.append(bowl[:5], opened)
     home = np.append(_HOME[:5], shut)
@@ -97,26 +97,24 @@ def moved(plan: Plan, random: np.random.Generator, rate: float = RATE) -> Motion
             times.append(times[-1] + plan.pause[1])
     points.append(home)
     times.append(times[-1] + plan.rests[1])
-    fine = np.arange(0.0, times[-1], 1.0 / 240)
+    fine = np.arange(0.0, times[-1], 1.0 / 240).astype(np.float64)
     action = _eased(np.array(times), np.array(points), fine)
     tremor = _smooth(random.normal(0, 1, (len(fine), 6)), 60) * [0.5, 0.5, 0.5, 0.4, 0.3, 0.4]
     resting = (fine < plan.rests[0]) | (fine > times[-1] - plan.rests[1])
     action += tremor * ~resting[:, None]
     # In the gripper from shortly before it is closed until it opens again.
-    grip, release = times[4 if plan.pause[0] not in (1, 2) else 5], 0.0
-    index = [i for i, p in enumerate(points) if p is released][0]
-    grip_index = [i for i, p in enumerate(points) if p is gripping][0]
-    grip, release = times[grip_index], times[index - 1]
+    grip = next(t for t, p in zip(times, points, strict=True) if p is gripping)
+    release = times[next(i for i, p in enumerate(points) if p is released) - 1]
     between = (fine >= grip - 0.15) & (fine <= release + 0.15 / plan.speed)
     state = _followed(action, plan.lag, between & plan.grasped)
     held = (fine >= grip) & (fine <= release + 0.15 / plan.speed) & plan.grasped
     dropped = (fine > release + 0.15 / plan.speed) & plan.grasped
-    seconds = np.arange(0.0, times[-1] - 1.0 / rate, 1.0 / rate)
-    rows = np.minimum(np.rint(seconds * 240).astype(int), len(fine) - 1)
+    stamps = np.arange(0.0, times[-1] - 1.0 / rate, 1.0 / rate).astype(np.float64)
+    rows = np.minimum(np.rint(stamps * 240).astype(int), len(fine) - 1)
     noisy = state[rows] + random.normal(0, 0.03, (len(rows), 6))
     measured = np.rint(noisy / _STEP) * _STEP
     return Motion(
-        seconds, action[rows].astype(np.float32), measured.astype(np.float32),
+        stamps, action[rows].astype(np.float32), measured.astype(np.float32),
         held[rows], dropped[rows], plan,
     )  # fmt: skip
 

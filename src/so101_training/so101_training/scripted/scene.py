@@ -46,7 +46,9 @@ def scene(
         motion,
         size,
         random,
-        light=float(random.uniform(0.75, 1.15) if random.random() < 0.8 else random.uniform(0.3, 0.5)),
+        light=float(
+            random.uniform(0.75, 1.15) if random.random() < 0.8 else random.uniform(0.3, 0.5)
+        ),
         noise=float(random.uniform(1, 4)),
         smear=float(random.uniform(0.0, 0.6)),
     )
