@@ -4,7 +4,7 @@ Every kind of defect is planted 20 times or more, its strength, place and length
 seed, among as many episodes or more without any. Those are drawn as widely: dim rooms, noise,
 pauses of a second, slow and fast motion with blur. A finding of a kind in an episode where that
 kind was not planted is a false alarm, also when another defect was. The thresholds of the checks
-were set while looking at the seeds 1 to 3; the figures are of SEED, which was not looked at.
+were set while looking at the seeds 1 to 3 and 20260; the figures are of SEED, which was not.
 
 What this shows: that the checks find what they are made for, in pictures and motions that were
 drawn. It does not show how often a real camera or a real task looks like a defect.
@@ -37,7 +37,7 @@ from so101_training.scripted.dataset_writer import write_dataset
 from so101_training.scripted.motion import Plan, moved
 from so101_training.scripted.scene import TASK, Scene, scene
 
-SEED = 20260
+SEED = 4711
 PLANTS = 20  # of each kind, at least
 
 Random = np.random.Generator
@@ -160,6 +160,8 @@ def plant_following(s: Scene, random: Random) -> None:
     start = int(random.integers(0, s.length - samples - 26))
     if random.random() < 0.5:
         by = float(random.uniform(11, 40) * random.choice([-1, 1]))
+        if joint in (1, 2):  # their rest is at a limit, beyond which nothing pushes them
+            by = abs(by) if joint == 1 else -abs(by)
         s.motion = defects.blocked(s.motion, joint, start, start + samples, by)
     else:
         joint = int(random.choice([0, 3]))

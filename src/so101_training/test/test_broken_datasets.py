@@ -142,7 +142,7 @@ def test_a_video_that_is_missing(dataset: Path) -> None:
     (dataset / WRIST).unlink()
     judgement = look(dataset)
     assert [each.verdict for each in judgement.verdicts] == [BAD, BAD, GOOD, GOOD]
-    assert 'no pictures of the wrist camera' in said(judgement, 0)
+    assert 'pictures of the wrist camera are not there' in said(judgement, 0)
 
 
 def test_a_video_that_is_none(dataset: Path) -> None:

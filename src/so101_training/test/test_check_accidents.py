@@ -88,6 +88,7 @@ def test_they_are_found_in_a_dataset_and_nothing_else(
     assert of_bad == BLACK | FAILED | {SLOW}
     said = capsys.readouterr().out
     assert f'bad {ranges(sorted(of_bad))}' in said
+    assert 'the overhead camera is black from episode 71 on' in said
     html = page.read_text()
     assert html.count('src="data:image/jpeg;base64,') >= 2 * 3 * EPISODES
     assert 'src="http' not in html and 'href="http' not in html

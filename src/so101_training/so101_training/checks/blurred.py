@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_training.checks.black import is_black
 from so101_training.checks.finding import Finding, graver
 from so101_training.checks.picture import Measures
 from so101_training.checks.runs import joined, runs
@@ -22,16 +21,12 @@ _PART = 0.57
 # even when the camera is so always.
 _LEAST = 0.165
 
-# Contrast below which there is no edge to be judged.
-_FLAT = 6.0
-
 # Seconds. Shorter ones are fast motion; after the longer an episode is not worth its place.
 _SHORT, _LONG = 0.5, 2.0
 
 
 def is_blurred(measures: Measures, usual: float) -> NDArray[np.bool_]:
-    seen = (measures.contrast > _FLAT) & ~is_black(measures)
-    return seen & (measures.sharpness < max(_PART * usual, _LEAST))
+    return measures.sharpness < max(_PART * usual, _LEAST)  # of what is not NaN
 
 
 def find(collection: Collection) -> Iterator[Finding]:
@@ -51,7 +46,7 @@ def find(collection: Collection) -> Iterator[Finding]:
             if not long:
                 continue
             start, end = max(long, key=lambda s: s[1] - s[0])
-            sharp = float(np.median(pictures.measures.sharpness[blurred]))
+            sharp = float(np.nanmedian(pictures.measures.sharpness[blurred]))
             yield Finding(
                 NAME,
                 take.number,
@@ -66,8 +61,9 @@ def find(collection: Collection) -> Iterator[Finding]:
 def usual_sharpness(collection: Collection, camera: str) -> float:
     """Return the median over the episodes of how sharp their sharper half is."""
     found = [
-        float(np.percentile(pictures.measures.sharpness, 75))
+        float(np.nanpercentile(pictures.measures.sharpness, 75))
         for take in collection.takes
-        if (pictures := take.pictures.get(camera)) and not is_black(pictures.measures).all()
+        if (pictures := take.pictures.get(camera))
+        and not np.isnan(pictures.measures.sharpness).all()
     ]
     return float(np.median(found)) if found else 0.0

@@ -116,9 +116,9 @@ def _brightness(camera: str) -> Callable[[Take], _Value]:
 def _sharpness(camera: str) -> Callable[[Take], _Value]:
     def value(take: Take) -> _Value:
         found = take.pictures.get(camera)
-        if found is None or not len(found.measures):
+        if found is None or np.isnan(found.measures.sharpness).all():
             return None
-        low, middle, high = np.percentile(found.measures.sharpness, (5, 50, 95))
+        low, middle, high = np.nanpercentile(found.measures.sharpness, (5, 50, 95))
         return float(middle), float(low), float(high)
 
     return value

@@ -40,7 +40,11 @@ _NUMBERS = ('episode_index', 'frame_index', 'index', 'task_index', 'timestamp')
 
 @dataclass(frozen=True)
 class Episode:
-    """A row of meta/episodes. `videos`: camera -> chunk, file, from where to where, seconds."""
+    """A row of meta/episodes.
+
+    `videos`: camera -> chunk, file, from where to where, seconds; also of cameras that are not
+    looked at.
+    """
 
     number: int
     length: int
@@ -53,7 +57,7 @@ class Episode:
 
 
 class Dataset:
-    """`cameras`: those whose pictures are looked at."""
+    """`cameras`: those whose pictures are looked at; `videos`: every camera's feature."""
 
     def __init__(self, folder: Path, excluded: Sequence[str] = ()) -> None:
         """Raises UserError for a folder that is no dataset v3.0, or for cameras it has not."""
@@ -70,23 +74,32 @@ class Dataset:
         if self.fps <= 0 or not all(isinstance(feature, dict) for feature in features.values()):
             raise UserError(f'{folder / INFO}: fps or features are broken; copy it again')
         self.features: dict[str, dict[str, Any]] = features
+        self.videos = {
+            name.removeprefix(_IMAGES): name
+            for name, feature in features.items()
+            if feature.get('dtype') == 'video'
+        }
         self.paths = {
             key: json_object.field(self.info, key, str, folder / INFO)
-            for key in ('data_path', *(['video_path'] if self._videos() else []))
+            for key in ('data_path', *(['video_path'] if self.videos else []))
         }
-        if odd := set(excluded) - set(self._videos()):
+        if odd := set(excluded) - set(self.videos):
             raise UserError(
                 f'{folder} has no camera {", ".join(sorted(odd))}; it has '
-                f'{", ".join(self._videos()) or "none"}'
+                f'{", ".join(self.videos) or "none"}'
             )
-        self.cameras = [name for name in self._videos() if name not in excluded]
+        self.cameras = [
+            camera
+            for camera, feature in self.videos.items()
+            if camera not in excluded and not _is_depth(features[feature])
+        ]
         self.episodes = {episode.number: episode for episode in self._episodes()}
         if not self.episodes:
             raise UserError(f'{folder}: no episode in meta/episodes; copy the dataset again')
 
     def video(self, camera: str, chunk: int, file: int) -> Path:
         return self.folder / self.paths['video_path'].format(
-            video_key=f'{_IMAGES}{camera}', chunk_index=chunk, file_index=file
+            video_key=self.videos[camera], chunk_index=chunk, file_index=file
         )
 
     def data(self, chunk: int, file: int) -> Path:
@@ -96,7 +109,8 @@ class Dataset:
         """Return all there is to decode, each file from front to back."""
         files: dict[tuple[str, int, int], list[Span]] = {}
         for episode in self.episodes.values():
-            for camera, (chunk, file, start, _) in episode.videos.items():
+            for camera in self.cameras:
+                chunk, file, start, _ = episode.videos[camera]
                 span = Span(episode.number, start, episode.length)
                 files.setdefault((camera, chunk, file), []).append(span)
         pieces = []
@@ -134,19 +148,10 @@ class Dataset:
         self, number: int, camera: str, seconds: Sequence[float]
     ) -> dict[float, NDArray[np.uint8]]:
         """Return the rgb8 pictures of an episode at these seconds, those there are."""
-        if camera not in self.episodes[number].videos:
-            return {}
         chunk, file, start, _ = self.episodes[number].videos[camera]
         indices = {second: round((start + second) * self.fps) for second in seconds}
         found = pictures_at(self.video(camera, chunk, file), self.fps, list(indices.values()))
         return {second: found[index] for second, index in indices.items() if index in found}
-
-    def _videos(self) -> list[str]:
-        return [
-            name.removeprefix(_IMAGES)
-            for name, feature in self.features.items()
-            if name.startswith(_IMAGES) and feature.get('dtype') == 'video'
-        ]
 
     def _piece(self, camera: str, chunk: int, file: int, spans: Sequence[Span]) -> VideoPiece:
         return VideoPiece(self.video(camera, chunk, file), camera, self.fps, tuple(spans))
@@ -162,12 +167,12 @@ class Dataset:
         try:
             videos = {
                 camera: (
-                    int(row[f'videos/{_IMAGES}{camera}/chunk_index']),
-                    int(row[f'videos/{_IMAGES}{camera}/file_index']),
-                    float(row[f'videos/{_IMAGES}{camera}/from_timestamp']),
-                    float(row[f'videos/{_IMAGES}{camera}/to_timestamp']),
+                    int(row[f'videos/{feature}/chunk_index']),
+                    int(row[f'videos/{feature}/file_index']),
+                    float(row[f'videos/{feature}/from_timestamp']),
+                    float(row[f'videos/{feature}/to_timestamp']),
                 )
-                for camera in self.cameras
+                for camera, feature in self.videos.items()
             }
             return Episode(
                 int(row['episode_index']),
@@ -249,7 +254,7 @@ class Dataset:
             text = f'the data files hold episodes that meta/episodes does not: {odd}'
             yield Finding(NAME, None, DOUBTFUL, f'{text}; was its recording interrupted?')
         for name in self.features:
-            if name.startswith(_IMAGES) and self.features[name].get('dtype') == 'image':
+            if self.features[name].get('dtype') == 'image':
                 yield Finding(
                     NAME, None, DOUBTFUL,
                     f'{name} is stored as single images, which are not looked at; encode them as '
@@ -372,10 +377,20 @@ def _signal(
     )
 
 
+def _is_depth(feature: Mapping[str, Any]) -> bool:
+    """Return whether a camera's pictures are distances, for which brightness says nothing."""
+    info = feature.get('info')
+    return isinstance(info, dict) and bool(info.get('is_depth_map'))
+
+
 def _video_faults(camera: str, seen: Pictures, episode: Episode) -> Iterator[tuple[str, str]]:
     missing = episode.length - len(seen.seconds)
     if seen.trouble:
-        yield BAD, f'no pictures of the {camera} camera: {seen.trouble}; copy the file again'
+        yield (
+            BAD,
+            f'{missing} of {episode.length} pictures of the {camera} camera are not there: '
+            f'{seen.trouble}; copy the file again',
+        )
     elif missing > 0 and not len(seen.seconds):
         yield BAD, f'the video of the {camera} camera holds none of its pictures; leave it out'
     elif missing > 0:

@@ -20,8 +20,9 @@ NAME = 'following'
 _FAR, _VERY_FAR, _LONG = 8.0, 20.0, 0.6
 
 # Degrees from a limit, or beyond, at which an action is at it; seconds that it stays there, and
-# how many times as long as usual.
-_AT, _STAYS, _TIMES = 1.0, 0.5, 3.0
+# how many times as long as usual, and spreads of
+# it beyond.
+_AT, _STAYS, _TIMES, _SPREADS = 1.0, 0.5, 3.0, 5.0
 
 # Degrees a second from which on the arm moves.
 _MOVES = 6.0
@@ -64,21 +65,20 @@ def _far(take: Take) -> Iterator[Finding]:
 def _saturated(collection: Collection) -> Iterator[Finding]:
     """Find actions that stay at a limit for longer than in the other episodes."""
     spent = {take.number: _at_limits(take) for take in collection.takes if take.action}
-    for joint in range(len(JOINTS)):
+    for joint in ARM:
         for side, name in ((0, 'lower'), (1, 'upper')):
             usual = Usual.of(float(each[joint, side]) for each in spent.values())
+            if usual is None:
+                continue  # some tasks have it at rest there; nobody says what is usual
+            most = max(_STAYS, _TIMES * usual.median, usual.median + _SPREADS * usual.spread)
             for number, each in spent.items():
-                stays = float(each[joint, side])
-                most = _STAYS if usual is None else max(_STAYS, _TIMES * usual.median)
-                most = most if usual is None else max(most, usual.median + 5 * usual.spread)
-                if stays > most and joint in ARM:
+                if (stays := float(each[joint, side])) > most:
                     yield Finding(
                         NAME,
                         number,
                         DOUBTFUL,
-                        f'the action of {JOINTS[joint]} is at its {name} limit for {stays:.1f} s'
-                        f'{f", usually {usual.median:.1f}" if usual else ""}; look whether it was '
-                        'to go further',
+                        f'the action of {JOINTS[joint]} is at its {name} limit for {stays:.1f} '
+                        f's, usually {usual.median:.1f}; look whether it was to go further',
                     )
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from so101_training.checks.black import is_black
 from so101_training.checks.finding import BAD, Finding
 from so101_training.checks.picture import Measures
@@ -51,10 +53,11 @@ def jumps(measures: Measures, first: int, last: int, travel: float) -> bool:
     if after >= len(measures) or change[after] < JUMP:
         return False
     brighter = abs(measures.brightness[after] - measures.brightness[last])
-    sharp = sorted((measures.sharpness[after], measures.sharpness[last]))
+    sharper = np.abs(np.log(measures.sharpness[after] / measures.sharpness[last]))
     follows = change[after + 1 : after + 3].max(initial=0.0)
     starts = travel < _SEEN and change[first] < JUMP and change[after] < _LEAP * follows
-    return bool(brighter <= _BRIGHTER and sharp[1] <= _SHARPER * sharp[0] and not starts)
+    refocused = sharper > np.log(_SHARPER)  # no, where nobody knows
+    return bool(brighter <= _BRIGHTER and not refocused and not starts)
 
 
 def frozen(take: Take, pictures: Pictures) -> Iterator[tuple[float, float, float]]:

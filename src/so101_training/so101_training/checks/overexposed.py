@@ -23,7 +23,11 @@ _SHORT = 0.1
 
 def find(collection: Collection) -> Iterator[Finding]:
     for camera in collection.cameras:
-        seen = [t for t in collection.takes if len(t.pictures.get(camera, _Nothing).seconds)]
+        seen = [
+            take
+            for take in collection.takes
+            if (pictures := take.pictures.get(camera)) and len(pictures.seconds)
+        ]
         usual = float(
             np.median([np.median(t.pictures[camera].measures.clipped) for t in seen] or 0)
         )
@@ -50,7 +54,3 @@ def find(collection: Collection) -> Iterator[Finding]:
                 camera,
                 (start, end),
             )
-
-
-class _Nothing:
-    seconds: tuple[float, ...] = ()

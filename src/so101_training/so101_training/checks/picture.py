@@ -37,8 +37,13 @@ _CLIPPED = 250
 _ODD = 6.0
 
 # Pixels of a picture at half size over which the steps of edges are compared.
-_FINE, _COARSE = 1, 8
-_EDGES = 0.005  # the share of pixels that are taken for its strongest edges
+_FINE, _COARSE = 1, 16
+
+# The share of pixels that are taken for its strongest edges: of 640x480 one that crosses the
+# picture. How high they must be, of 0 to 255, for their steepness to say something: twelve
+# times the noise of a picture in a dim room.
+_EDGES = 0.002
+_HIGH = 50
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,11 @@ class Measures:
 
     `brightness`, `contrast`: mean and standard deviation over the blocks, of 0 to 255. `clipped`:
     share of blocks without content for brightness. `sharpness`: how much of its strongest edges'
-    height is within one pixel, 0 to 1, across or along, whichever is sharper: what moves fast is
-    blurred in one direction only. `change`: how much the blocks that changed most differ from the
-    picture before. `still`: how many pictures before this one are the same. `odd`: share of the
-    rows, one below the other, that are unlike the pictures before and after, which are alike.
+    height is within one pixel, 0 to 1, across or along, whichever is sharper, for what moves fast
+    is blurred in one direction only; NaN where there are no edges to be judged. `change`: how much
+    the blocks that changed most differ from the picture before. `still`: how many pictures before
+    this one are the same. `odd`: share of the rows, one below the other, that are unlike the
+    pictures before and after, which are alike.
     """
 
     brightness: Floats
@@ -173,7 +179,7 @@ def _upper(values: Luma, share: float) -> int:
 def _sharpness(luma: Luma) -> float:
     height, width = luma.shape
     if min(height, width) < 4 * _COARSE:
-        return 1.0  # too small for edges to be told
+        return float('nan')  # too small for edges to be told
     half = _shrunk(luma, width // 2, height // 2)
     across, along = (
         [
@@ -183,4 +189,5 @@ def _sharpness(luma: Luma) -> float:
         # Every second line is enough.
         for turned in (half[::2], np.ascontiguousarray(half[:, ::2].T))
     )
-    return max(fine / coarse if coarse else 0.0 for fine, coarse in (across, along))
+    steep = [fine / coarse for fine, coarse in (across, along) if coarse >= _HIGH]
+    return max(steep, default=float('nan'))

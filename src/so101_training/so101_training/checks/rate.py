@@ -23,9 +23,9 @@ _WINDOW, _LONG = 1.0, 2.0
 _KNOWN = 8
 
 # A slow camera's pictures repeat every second time, or two of three, or one of three; what the
-# encoder drops does not. The share of pictures that do as the one a period before.
-_PERIODS, _REGULAR = (2, 3, 4), 0.85
-_LEAST = 0.2
+# encoder drops does not. The share of pictures that do as the one a period before, and of the
+# times that repeats should begin.
+_PERIODS, _REGULAR, _RHYTHM = (2, 3, 4), 0.85, 0.7
 
 # The part of an episode that is slow when that is bad, however short.
 _PART = 0.3
@@ -88,7 +88,7 @@ def _by_stamps(pictures: Pictures, nominal: float) -> tuple[float, float, float,
         return None
     start, end = max(found, key=lambda each: each[1] - each[0])
     inside = (seconds >= start) & (seconds <= end)
-    rate = 1.0 / float(np.median(np.diff(seconds[inside])))
+    rate = (int(inside.sum()) - 1) / (end - start)
     return start, end, rate, 'by its stamps'
 
 
@@ -98,6 +98,8 @@ def _by_repeats(
     again, told = repeated(take, pictures)
     window = min(round(_WINDOW * nominal), len(again))
     known = _sums(told, window)
+    begins = _sums(again & ~np.concatenate(([False], again[:-1])), window)
+    new = 1.0 - _sums(again, window) / np.maximum(known, 1)
     slow = np.zeros(len(known), dtype=bool)
     for period in _PERIODS:
         both = told[period:] & told[:-period]
@@ -106,9 +108,9 @@ def _by_repeats(
         regular = _sums(np.concatenate((pad, alike)), window) >= _REGULAR * np.maximum(
             _sums(np.concatenate((pad, both)), window), 1
         )
-        new = 1.0 - _sums(again, window) / np.maximum(known, 1)
-        # All of them repeated is one picture that stands: a gap, or frozen.
-        slow |= (known >= min(_KNOWN, window)) & regular & (new < _SLOW) & (new > _LEAST)
+        # Repeats that follow each other are a picture that stands: a gap, or frozen.
+        rhythm = begins >= _RHYTHM * known / period
+        slow |= (known >= min(_KNOWN, window)) & regular & rhythm & (new < _SLOW)
     found = [(a, b - 1 + window) for a, b in runs(slow)]
     if not found:
         return None

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_training.checks.black import is_black
 from so101_training.checks.picture import Measures
 from so101_training.checks.take import CARRYING, RATE, Pictures, Take
 from so101_training.checks.torn import is_torn
@@ -39,7 +40,8 @@ def _of_its_own(measures: Measures) -> NDArray[np.bool_]:
     """Return which pictures changed for another reason than motion: light, or a broken one."""
     light = np.abs(np.diff(measures.brightness, prepend=measures.brightness[:1])) > _LIGHT
     torn = is_torn(measures)
-    return light | torn | np.concatenate(([False], torn[:-1]))[: len(torn)]
+    broken = torn | is_black(measures)
+    return light | broken | np.concatenate(([False], broken[:-1]))[: len(broken)]
 
 
 def _speed(take: Take, pictures: Pictures) -> NDArray[np.float64]:

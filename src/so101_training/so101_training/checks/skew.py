@@ -19,6 +19,10 @@ _ALLOWED, _BAD = 0.05, 0.1
 # measured in simulation, a USB camera takes up to 0.12; the shift is found to a third of a period.
 _LATE, _UNUSUAL, _VERY_LATE = 0.2, 0.1, 0.3
 
+# Seconds: over more than this, how much a picture changes says where the arm is, not how fast it
+# moves. And seconds that are tried, and the correlation from which the shift is believed.
+_SLOW, _TRIED, _ALIKE = 0.83, 0.6, 0.5
+
 
 def find(collection: Collection) -> Iterator[Finding]:
     for take in collection.takes:
@@ -92,12 +96,17 @@ def lateness(take: Take, pictures: Pictures) -> float | None:
     grid = np.arange(pictures.seconds[0], pictures.seconds[-1], 1.0 / RATE)
     speed = np.abs(np.gradient(take.state.at(grid), axis=0)).sum(axis=1)
     change = np.interp(grid, pictures.seconds, pictures.measures.change)
-    found = shift(_centred(speed), _centred(change), round(0.6 * RATE))
-    if found is None or found.likeness < 0.6:
+    most = round(_TRIED * RATE)
+    found = shift(_quick(speed), _quick(change), most)
+    if found is None or found.likeness < _ALIKE or abs(found.samples) > most - 1:
         return None
     return found.samples / RATE
 
 
-def _centred(values: Floats) -> Floats:
+def _quick(values: Floats) -> Floats:
+    """Return what varies within _SLOW, (n, 1)."""
     root = np.sqrt(values)  # else a few fast moments are all that counts
-    return (root - root.mean())[:, None]
+    half = round(_SLOW * RATE / 2)
+    ends = np.pad(root, half, mode='edge')
+    mean = np.convolve(ends, np.ones(2 * half + 1) / (2 * half + 1), 'valid')
+    return (root - mean)[:, None]

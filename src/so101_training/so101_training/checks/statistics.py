@@ -37,7 +37,10 @@ def find(collection: Collection) -> Iterator[Finding]:
             if text:
                 yield Finding(NAME, None, BAD, text)
     for camera in collection.cameras:
-        yield from _images(camera, collection.statistics.get(f'observation.images.{camera}'))
+        name = f'observation.images.{camera}'
+        yield from _images(
+            camera, collection.statistics.get(name, collection.statistics.get(camera))
+        )
 
 
 def _joints(feature: str, found: Any, values: Floats) -> str:

@@ -84,8 +84,7 @@ def trim(source: Dataset, out: Path, gone: set[int], advance: Advance = lambda a
 
 class _Trim:
     def __init__(self, source: Dataset, out: Path, gone: set[int], advance: Advance) -> None:
-        # All cameras are copied, also those that were not looked at.
-        self._source = Dataset(source.folder)
+        self._source = source
         self._out = out
         self._kept = {n: e for n, e in sorted(self._source.episodes.items()) if n not in gone}
         self._new = {old: new for new, old in enumerate(self._kept)}
@@ -202,8 +201,9 @@ class _Trim:
             }
             for camera in self._kept[number].videos:
                 start, end = places[number, camera]
-                row[f'videos/observation.images.{camera}/from_timestamp'] = start
-                row[f'videos/observation.images.{camera}/to_timestamp'] = end
+                feature = self._source.videos[camera]
+                row[f'videos/{feature}/from_timestamp'] = start
+                row[f'videos/{feature}/to_timestamp'] = end
             for name in _INDICES:
                 if f'{_STATS}{name}/mean' not in row:
                     continue

@@ -32,6 +32,9 @@ FORM = 1  # of the JSON file: the value of its key 'so101_check'
 
 GOOD = 'good'
 
+# Episodes of which most being bad says something of a camera.
+_FEW = 3
+
 # In the order in which a person wants to read them: what is broken, then pictures, joints, text.
 CHECKS = (
     integrity, labels, grasp, black, frozen, rate, gaps, torn, blurred, overexposed, skew, units,
@@ -72,7 +75,9 @@ class Judgement:
 
     def unusable_cameras(self) -> list[tuple[str, int]]:
         """Return the cameras that alone make most episodes bad, and in how many they do."""
-        found = []
+        found: list[tuple[str, int]] = []
+        if len(self.verdicts) < _FEW:
+            return found
         for camera in self.cameras:
             count = sum(
                 any(f.camera == camera and f.severity == BAD for f in each.findings)
