@@ -71,9 +71,9 @@ say 'Installing Python packages (5.6 GB on disk; torch brings CUDA along)'
 .venv/bin/uv pip install --system-certs --python .venv/bin/python --require-hashes \
     --compile-bytecode --requirement requirements.lock
 
-# Software rendering without a display.
+# Software rendering without a display; the libraries that LeRobot's video decoder looks for.
 missing=()
-for package in libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0; do
+for package in libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 ffmpeg; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
 done
 [ ${#missing[@]} = 0 ] || install_debian_packages "${missing[@]}"

@@ -21,6 +21,7 @@ _TOOLS = {
     'video': 'so101_view.video',
     'salvage': 'so101_episodes.salvage',
     'open_loop': 'so101_evaluation.open_loop',
+    'convert': 'so101_training.convert',
 }
 
 _TOOL_USAGE = f'{", ".join(_TOOLS)} take --options instead: so101 COMMAND --help'

@@ -22,7 +22,9 @@ TOPICS = [thing for thing in NAMED if isinstance(thing, Topic)] + [
 SERVICES = [thing for thing in NAMED if isinstance(thing, Service)]
 
 MODULES = sorted(
-    module for module in ROOT.glob('src/so101_*/so101_*/*.py') if not module.stem.startswith('__')
+    module
+    for module in ROOT.glob('src/so101_*/so101_*/**/*.py')
+    if not module.stem.startswith('__')
 )
 
 ARGUMENTS = sorted(
@@ -60,7 +62,7 @@ def test_a_topic_or_service_stands_in_the_readme(thing: Topic | Service) -> None
     'module', MODULES, ids=lambda module: f'{module.parent.name}.{module.stem}'
 )
 def test_a_module_stands_in_its_packages_readme(module: Path) -> None:
-    text = (module.parents[1] / 'README.md').read_text()
+    text = (ROOT / module.relative_to(ROOT).parents[-3] / 'README.md').read_text()
     assert re.search(rf'\b{module.stem}\b', text)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import apsw
 from backports import zstd
-from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
@@ -50,7 +49,8 @@ class RecordedBag:
     """A bag in a folder, whoever recorded it.
 
     Its topics may be in a namespace: joint_states is /joint_states, or the only topic that ends in
-    that. Every method raises UserError when the bag is broken.
+    that. Every method raises UserError when the bag is broken. `duration`: seconds from the first
+    to the last message.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,6 +61,7 @@ class RecordedBag:
         self._typestore: Any = message_definitions()
         with self._reading() as reader:
             self._kinds = {c.topic: (c.msgtype, c.msgcount) for c in reader.connections}
+            self.duration = reader.duration * 1e-9 if reader.message_count else 0.0
 
     def find(self, topic: Topic) -> Recorded | None:
         """Return the bag's topic; None when it holds no message of it.
@@ -97,13 +98,18 @@ class RecordedBag:
 
     def messages(self, *recorded: Recorded) -> Iterator[tuple[Topic, int, Any]]:
         """Yield every message of these topics with the nanoseconds at which it was received."""
+        for topic, received, data in self.serialized(*recorded):
+            yield topic, received, self.decode(topic, data)
+
+    def serialized(self, *recorded: Recorded) -> Iterator[tuple[Topic, int, bytes]]:
+        """Yield the same in the form in which the middleware sends it, CDR."""
         topics = {each.name: each.topic for each in recorded}
         count = 0
         with self._reading() as reader:
             chosen = [c for c in reader.connections if c.topic in topics]
             for connection, received, data in reader.messages(chosen) if chosen else ():
                 count += 1
-                yield topics[connection.topic], received, self._decode(connection, data)
+                yield topics[connection.topic], received, data
         if count < (counted := sum(each.messages for each in recorded)):
             raise UserError(
                 f'{self.folder}: the bag is broken: it holds {count} messages of '
@@ -134,9 +140,10 @@ class RecordedBag:
             )
         return f'{self.folder} is no bag: it has no metadata.yaml; give the folder of an episode'
 
-    def _decode(self, connection: Connection, data: bytes) -> Any:
+    def decode(self, topic: Topic, data: bytes) -> Any:
+        """Return the message of what `serialized` yielded."""
         try:
-            return self._typestore.deserialize_cdr(data, connection.msgtype)
+            return self._typestore.deserialize_cdr(data, topic.type_name)
         except SerdeError as error:
             raise self._broken(error) from error
 

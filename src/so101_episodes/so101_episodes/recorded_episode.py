@@ -156,7 +156,7 @@ class Observations:
 
     def __init__(self, bag: RecordedBag, cameras: Iterable[str]) -> None:
         self._bag = bag
-        images = {camera: _images(bag, camera) for camera in cameras}
+        images = {camera: images_of(bag, camera) for camera in cameras}
         self._cameras = {each.topic.name: camera for camera, each in images.items()}
         self._recorded = [*images.values(), bag.require(JOINT_STATES)]
         self.images = sum(each.messages for each in images.values())
@@ -195,8 +195,11 @@ class Observations:
             raise UserError(f'{self._bag.folder}: {topic.name}: {error}') from error
 
 
-def _images(bag: RecordedBag, camera: str) -> Recorded:
-    """Return the raw images where there are some, else the JPEG ones."""
+def images_of(bag: RecordedBag, camera: str) -> Recorded:
+    """Return a camera's raw images where there are some, else the JPEG ones.
+
+    Raises UserError when there are neither.
+    """
     topics = CAMERAS[camera]
     if recorded := bag.find(topics.image) or bag.find(topics.compressed):
         return recorded
@@ -207,7 +210,11 @@ def _images(bag: RecordedBag, camera: str) -> Recorded:
 
 
 def _stamp(folder: Path, topic: Topic, message: Any, received: int) -> int:
-    stamp = to_nanoseconds(message.header.stamp)
+    return checked_stamp(folder, topic, to_nanoseconds(message.header.stamp), received)
+
+
+def checked_stamp(folder: Path, topic: Topic, stamp: int, received: int) -> int:
+    """Return the stamp of a message received then; UserError when they are of two clocks."""
     if abs(received - stamp) > _OTHER_CLOCK:
         raise UserError(
             f'{folder}: a message of {topic.name} is stamped {stamp * 1e-9:.3f} s and was '

@@ -35,9 +35,39 @@ class Observation:
     captured: int
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """A message and its stamp, nanoseconds."""
+
     stamp: int
     message: Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which messages make an observation of the time `captured`, nanoseconds.
+
+    `images`: of each camera. `joints`: the joint states before and after that time; twice the same
+    one where there is one on it, or none on one side.
+    """
+
+    captured: int
+    images: Mapping[str, Entry]
+    joints: tuple[Entry, Entry]
+
+    @property
+    def interpolated(self) -> bool:
+        """Whether the state is between two joint states."""
+        return self.joints[0].stamp != self.joints[1].stamp
+
+    def state(
+        self, before: NDArray[np.float64], after: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the state, (6,), of what its two joint states hold in dataset units."""
+        if not self.interpolated:
+            return before
+        first, last = (entry.stamp for entry in self.joints)
+        share = (self.captured - first) / (last - first)
+        return (1 - share) * before + share * after
 
 
 class Latest:
@@ -85,8 +115,9 @@ class Latest:
         """Return the newest joint positions, (6,), radians; None if there are none to be read."""
         if not self._joints:
             return None
+        newest = self._joints.around(self._joints.newest)[0].message
         try:
-            return dataset_to_radians(self._state(self._joints.newest))
+            return dataset_to_radians(joint_state(newest.name, newest.position))
         except UserError:
             return None
 
@@ -98,7 +129,7 @@ class Latest:
         """
         try:
             if self._sound:
-                self._align(now)
+                self.choose(now)
             else:
                 self.observation(now)
         except UserError as error:
@@ -111,28 +142,35 @@ class Latest:
         Raises UserError when something never arrived, is older or further apart than the limits,
         or is not what the robot should give.
         """
-        captured, chosen = self._align(now)
+        choice = self.choose(now)
         self._sound = False
-        images = {c: pixels(entry.message, self._topics[c]) for c, entry in chosen.items()}
-        state = self._state(captured)
+        images = {c: pixels(entry.message, self._topics[c]) for c, entry in choice.images.items()}
+        before, after = (
+            joint_state(entry.message.name, entry.message.position) for entry in choice.joints
+        )
         self._sound = True
-        return Observation(images, state, captured)
+        return Observation(images, choice.state(before, after), choice.captured)
 
-    def _align(self, now: int) -> tuple[int, dict[str, _Entry]]:
-        """Return the time of an observation at `now`, and the image of each camera."""
+    def choose(self, now: int) -> Choice:
+        """Return which messages make an observation at `now`; looks at stamps only.
+
+        Raises UserError when something never arrived, or is older or further apart than the
+        limits.
+        """
         chosen = self._chosen()
         for camera, entry in chosen.items():
             self._check_age(f'{camera} image', now - entry.stamp)
         self._check_age('joint state', now - self._joints.newest)
-        return self._time(chosen), chosen
+        captured = self._time(chosen)
+        return Choice(captured, chosen, self._joints.around(captured))
 
-    def _chosen(self) -> dict[str, _Entry]:
+    def _chosen(self) -> dict[str, Entry]:
         if missing := self.missing():
             raise UserError(f'nothing received from {" and ".join(missing)}; is it running?')
         anchor = min(history.newest for history in self._images.values())
         return {camera: history.nearest(anchor) for camera, history in self._images.items()}
 
-    def _time(self, chosen: Mapping[str, _Entry]) -> int:
+    def _time(self, chosen: Mapping[str, Entry]) -> int:
         """Return the time of an observation of these images; UserError if they do not fit."""
         oldest = min(chosen, key=lambda camera: chosen[camera].stamp)
         newest = max(chosen, key=lambda camera: chosen[camera].stamp)
@@ -151,16 +189,6 @@ class Latest:
             )
         return captured
 
-    def _state(self, time: int) -> NDArray[np.float64]:
-        """Return the joint state at `time`: interpolated, or the first or last that there is."""
-        before, after = self._joints.around(time)
-        start = joint_state(before.message.name, before.message.position)
-        if after is before:
-            return start
-        end = joint_state(after.message.name, after.message.position)
-        share = (time - before.stamp) / (after.stamp - before.stamp)
-        return (1 - share) * start + share * end
-
     def _check_age(self, name: str, age: int) -> None:
         # A stamp in the future is as wrong: another host's clock, or no capture time at all.
         if abs(age) * 1e-9 > self._max_age:
@@ -174,7 +202,7 @@ class _History:
     """The last messages of one source, their stamps strictly rising."""
 
     def __init__(self, length: int, max_age: float) -> None:
-        self._entries: deque[_Entry] = deque(maxlen=length)
+        self._entries: deque[Entry] = deque(maxlen=length)
         self._max_back = max_age * 1e9
 
     def __len__(self) -> int:
@@ -196,13 +224,13 @@ class _History:
                 self._entries.clear()
             elif back >= 0:
                 return
-        self._entries.append(_Entry(stamp, message))
+        self._entries.append(Entry(stamp, message))
 
-    def nearest(self, stamp: int) -> _Entry:
+    def nearest(self, stamp: int) -> Entry:
         before, after = self.around(stamp)
         return before if stamp - before.stamp <= after.stamp - stamp else after
 
-    def around(self, stamp: int) -> tuple[_Entry, _Entry]:
+    def around(self, stamp: int) -> tuple[Entry, Entry]:
         """Return the entries before and after; twice the same one on it, or beyond either end."""
         after = bisect_left(self._entries, stamp, key=lambda entry: entry.stamp)
         if after == len(self._entries):

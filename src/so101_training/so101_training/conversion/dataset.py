@@ -1,0 +1,258 @@
+"""Pieces into a LeRobot dataset, format 3.0: new, or appended to one; whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from datasets import Dataset
+from lerobot.configs.video import RGBEncoderConfig
+from lerobot.datasets.compute_stats import compute_episode_stats
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.feature_utils import get_hf_features_from_features
+from lerobot.datasets.utils import update_chunk_file_indices
+
+from so101_episodes.bag import sync
+from so101_node.error import UserError
+from so101_policy.features import ACTION, JOINT_NAMES, STATE, image_feature
+from so101_training.conversion import manifest
+from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion
+from so101_training.conversion.piece import Piece, Settings
+from so101_training.conversion.source import Source
+from so101_training.conversion.video import Codec, joined
+
+# LeRobot's name of this robot (lerobot.robots.so_follower).
+ROBOT = 'so101_follower'
+
+_MB = 1 << 20
+
+
+def write(
+    staging: Path,
+    base: Path | None,
+    made: Sequence[tuple[Source, Piece]],
+    settings: Settings,
+    left_out: Mapping[Source, str],
+) -> None:
+    """Write the dataset to `staging`, which must not exist: that at `base`, and the new episodes.
+
+    Raises OSError, and UserError when `base` is of other settings.
+    """
+    before = Conversion.load(base) if base else Conversion(settings.to_json(), (), ())
+    if base:
+        _check_same(before.settings, settings, base)
+        _copy(base, staging)
+        meta = LeRobotDatasetMetadata(_name(base), root=staging)
+    else:
+        features = _features(settings)
+        meta = LeRobotDatasetMetadata.create(
+            _name(staging), settings.fps, features, ROBOT, root=staging, use_videos=True
+        )
+    first = meta.total_episodes
+    files = {camera: _videos(meta, camera, made, settings) for camera in settings.cameras}
+    _write_tables(meta, made, files, settings)
+    meta.finalize()
+    remarks = manifest.table({first + i: piece.remarks for i, (_, piece) in enumerate(made)})
+    pq.write_table(manifest.extended(staging / REMARKS, remarks), staging / REMARKS)
+    conversion = Conversion(
+        before.settings,
+        (*before.episodes, *(_described(source, piece) for source, piece in made)),
+        _without_repeats((*before.left_out, *_left_out(left_out))),
+    )
+    text = json.dumps(conversion.to_json(), indent=2)
+    (staging / CONVERSION).write_text(text + '\n')
+    for folder, _, names in os.walk(staging):
+        for name in (*names, '.'):
+            sync(Path(folder) / name)
+
+
+def _features(settings: Settings) -> dict[str, dict[str, Any]]:
+    width, height = settings.codec.size
+    joints = {'dtype': 'float32', 'shape': (len(JOINT_NAMES),), 'names': list(JOINT_NAMES)}
+    images = {
+        'dtype': 'video',
+        'shape': (height, width, 3),
+        'names': ['height', 'width', 'channels'],
+    }
+    cameras = {image_feature(camera): dict(images) for camera in settings.cameras}
+    return {ACTION: dict(joints), STATE: dict(joints), **cameras}
+
+
+def _check_same(had: Mapping[str, Any], settings: Settings, base: Path) -> None:
+    wanted = settings.to_json()
+    differ = [name for name in wanted if had.get(name) != wanted[name]]
+    if differ:
+        raise UserError(
+            f'{base} was converted with other settings: '
+            + ', '.join(f'{name} {had.get(name)}, not {wanted[name]}' for name in differ)
+            + '; give the same ones, or another --out'
+        )
+
+
+def _copy(base: Path, staging: Path) -> None:
+    """Copy a dataset: what is never changed, by hard links, and meta/, which is."""
+    shutil.copytree(base / 'meta', staging / 'meta')
+    for name in ('data', 'videos'):
+        shutil.copytree(base / name, staging / name, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without them
+        shutil.copy2(source, target)
+
+
+def _videos(
+    meta: LeRobotDatasetMetadata,
+    camera: str,
+    made: Sequence[tuple[Source, Piece]],
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """Write a camera's videos, some episodes to a file; return where each episode is."""
+    key = image_feature(camera)
+    limit = meta.video_files_size_in_mb * _MB
+    groups: list[list[Piece]] = []
+    size = 0
+    for _, piece in made:
+        own = piece.video(camera).stat().st_size
+        if not groups or size + own > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(piece)
+        size += own
+    places = []
+    assert meta.video_path is not None
+    for chunk, file, group in _numbered(meta, f'videos/{key}', groups):
+        path = meta.root / meta.video_path.format(
+            video_key=key, chunk_index=chunk, file_index=file
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        joined([piece.video(camera) for piece in group], path, settings.fps)
+        ends = list(accumulate(len(piece) for piece in group))
+        for piece, end in zip(group, ends, strict=True):
+            places.append(
+                {
+                    f'videos/{key}/chunk_index': chunk,
+                    f'videos/{key}/file_index': file,
+                    f'videos/{key}/from_timestamp': (end - len(piece)) / settings.fps,
+                    f'videos/{key}/to_timestamp': end / settings.fps,
+                }
+            )
+    if meta.total_episodes == 0:
+        meta.update_video_info(key, _encoder(settings.codec))
+    return places
+
+
+def _numbered(
+    meta: LeRobotDatasetMetadata, kind: str, groups: Sequence[list[Piece]]
+) -> Iterable[tuple[int, int, list[Piece]]]:
+    """Yield each group with the chunk and the number of its file, after those there are."""
+    chunk, file = 0, -1
+    if meta.episodes is not None and len(meta.episodes):
+        last = meta.episodes[-1]
+        chunk, file = last[f'{kind}/chunk_index'], last[f'{kind}/file_index']
+    for group in groups:
+        if file < 0:
+            file = 0
+        else:
+            chunk, file = update_chunk_file_indices(chunk, file, meta.chunks_size)
+        yield chunk, file, group
+
+
+def _write_tables(
+    meta: LeRobotDatasetMetadata,
+    made: Sequence[tuple[Source, Piece]],
+    videos: Mapping[str, list[dict[str, Any]]],
+    settings: Settings,
+) -> None:
+    """Write the frames' numbers to one parquet file, and what is known of each episode."""
+    if not made:
+        return
+    ((chunk, file, _),) = _numbered(meta, 'data', [[piece for _, piece in made]])
+    path = meta.root / meta.data_path.format(chunk_index=chunk, file_index=file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer: pq.ParquetWriter | None = None
+    try:
+        for number, (source, piece) in enumerate(made):
+            columns = _columns(meta, source.task, piece, settings.fps)
+            form = get_hf_features_from_features(meta.features)
+            rows = Dataset.from_dict({name: columns[name] for name in form}, features=form)
+            table = rows.with_format('arrow')[:]
+            if writer is None:
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression='snappy', use_dictionary=True
+                )
+            writer.write_table(table)
+            statistics = compute_episode_stats(
+                columns, {name: meta.features[name] for name in columns}
+            )
+            statistics |= {image_feature(c): dict(piece.statistics[c]) for c in settings.cameras}
+            place = {'data/chunk_index': chunk, 'data/file_index': file}
+            for of_camera in videos.values():
+                place |= of_camera[number]
+            known = {
+                'outcome': source.outcome,
+                'reason': source.reason,
+                'kind': source.kind,
+                'source': source.name,
+            }
+            meta.save_episode(
+                meta.total_episodes, len(piece), [source.task], statistics, {**place, **known}
+            )
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _columns(
+    meta: LeRobotDatasetMetadata, task: str, piece: Piece, fps: int
+) -> dict[str, np.ndarray]:
+    count, begin = len(piece), meta.total_frames
+    meta.save_episode_tasks([task])
+    return {
+        ACTION: piece.actions,
+        STATE: piece.states,
+        'timestamp': (np.arange(count) / fps).astype(np.float32),
+        'frame_index': np.arange(count),
+        'episode_index': np.full(count, meta.total_episodes),
+        'index': np.arange(begin, begin + count),
+        'task_index': np.full(count, meta.get_task_index(task)),
+    }
+
+
+def _encoder(codec: Codec) -> RGBEncoderConfig:
+    """Return LeRobot's description of a codec, which it keeps in info.json."""
+    preset = int(codec.preset) if codec.preset.isdecimal() else codec.preset
+    return RGBEncoderConfig(
+        vcodec=codec.vcodec, g=codec.g, crf=codec.crf, preset=preset, extra_options=codec.extra
+    )
+
+
+def _described(source: Source, piece: Piece) -> dict[str, Any]:
+    return {
+        'source': str(source.folder),
+        'key': source.key,
+        'outcome': source.outcome,
+        'reason': source.reason,
+        'frames': len(piece),
+        'remarks': manifest.counts(piece.remarks),
+    }
+
+
+def _left_out(others: Mapping[Source, str]) -> list[dict[str, Any]]:
+    return [{'source': str(source.folder), 'why': why} for source, why in others.items()]
+
+
+def _without_repeats(entries: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the last of the entries of each source."""
+    return tuple({entry['source']: entry for entry in entries}.values())
+
+
+def _name(folder: Path) -> str:
+    return f'local/{folder.name.lstrip(".") or "dataset"}'

@@ -1,0 +1,73 @@
+"""The hidden folder beside a dataset in which it is made: what a killed conversion leaves.
+
+`<parent>/.<name>.partial/`: pieces/, the episodes converted so far, settings.json, which they were
+converted with, dataset/, the dataset being put together, old/, the one it takes the place of.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+from so101_episodes.bag import sync
+from so101_node.error import UserError
+from so101_training.conversion.piece import Settings
+
+
+class Draft:
+    """Nobody else has it until close(), or the end of this process."""
+
+    def __init__(self, out: Path, settings: Settings) -> None:
+        """Make it or take up what is there; pieces of other settings are deleted.
+
+        Raises UserError when another conversion to `out` runs, and OSError.
+        """
+        self._out = out
+        self._folder = out.parent / f'.{out.name}.partial'
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise UserError(
+                f'{out} is being converted to by another process; wait for it'
+            ) from None
+        if self._old.exists() and not out.exists():  # killed between the two renames
+            self._old.rename(out)
+        for rest in (self._old, self.dataset):
+            shutil.rmtree(rest, ignore_errors=True)
+        note = self._folder / 'settings.json'
+        text = json.dumps(settings.to_json())
+        if not note.exists() or note.read_text() != text:
+            shutil.rmtree(self.pieces, ignore_errors=True)
+            note.write_text(text)
+        self.pieces.mkdir(exist_ok=True)
+
+    @property
+    def pieces(self) -> Path:
+        return self._folder / 'pieces'
+
+    @property
+    def dataset(self) -> Path:
+        return self._folder / 'dataset'
+
+    @property
+    def _old(self) -> Path:
+        return self._folder / 'old'
+
+    def publish(self) -> None:
+        """Put the dataset in its place, whole, in that of an old one where there is one."""
+        if self._out.exists():
+            self._out.rename(self._old)
+        self.dataset.rename(self._out)
+        sync(self._out.parent)
+        shutil.rmtree(self._folder)
+
+    def discard(self) -> None:
+        """Delete everything in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def close(self) -> None:
+        os.close(self._lock)
