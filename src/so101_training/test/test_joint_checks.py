@@ -224,7 +224,8 @@ def test_statistics_that_are_not_those_of_the_data(collection: Collection, said:
 def test_what_the_conversion_made_up_is_told() -> None:
     several = Substitution('wrist', 'repeated', 100, 0.6)
     few = Substitution('overhead', 'late', 3, 0.03)
-    judgement = judged(with_one(replace(TAKES[ODD], substitutions=(several, few))))
+    usual = Substitution('observation.state', 'interpolated', 250, 8.0)
+    judgement = judged(with_one(replace(TAKES[ODD], substitutions=(several, few, usual))))
     found = judgement.verdicts[ODD].findings
     assert [each.severity for each in found] == [BAD]
     assert '100 samples of wrist' in found[0].text

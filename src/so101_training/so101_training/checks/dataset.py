@@ -278,7 +278,8 @@ class Dataset:
             groups: dict[tuple[int, str, str], list[int]] = {}
             for row in rows:
                 key = int(row['episode_index']), str(row['stream']), str(row['kind'])
-                groups.setdefault(key, []).append(int(row['frame_index']))
+                if row['frame_index'] is not None:  # else outside of all frames
+                    groups.setdefault(key, []).append(int(row['frame_index']))
         except (UserError, TypeError, ValueError) as error:
             text = f'meta/manifest.parquet cannot be read: {error}; convert the episodes again'
             return {}, (Finding(NAME, None, DOUBTFUL, text),)

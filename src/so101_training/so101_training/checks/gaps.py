@@ -21,8 +21,11 @@ _JOINTS = 0.1
 _STANDS = 4
 _MOVED = 1.5
 
-# Shares of an episode's samples that a conversion made up.
+# Shares of an episode's samples that a conversion made up: of its pictures, and of the others.
 _SOME, _MUCH = 0.1, 0.3
+
+# The kinds of them that are a loss. Every state is interpolated to the time of its pictures.
+_LOSSES = ('repeated', 'late', 'dropped')
 
 
 def find(collection: Collection) -> Iterator[Finding]:
@@ -96,15 +99,15 @@ def _made_up(take: Take) -> Iterator[Finding]:
     fps = take.fps or 1.0
     for each in take.substitutions:
         share = each.samples / max(round(take.duration * fps), 1)
-        if share < _SOME and each.longest < _SHORT:
+        if each.kind not in _LOSSES or (share < _SOME and each.longest < _SHORT):
             continue
         camera = each.stream if each.stream in take.pictures else ''
-        grave = share >= _MUCH or each.longest >= _LONG
+        grave = each.kind == 'repeated' and (share >= _MUCH or each.longest >= _LONG)
         yield Finding(
             NAME,
             take.number,
             BAD if grave else DOUBTFUL,
-            f'{each.samples} samples of {each.stream} ({100 * share:.0f} %) were {each.kind} by '
-            f'the conversion, up to {each.longest:.2f} s in one go; look at the recording',
+            f'the conversion found {each.samples} samples of {each.stream} ({100 * share:.0f} %) '
+            f'{each.kind}, up to {each.longest:.2f} s in one go; look at the recording',
             camera,
         )

@@ -11,7 +11,7 @@ meta/episodes that it does not know (outcome, reason, source) and the manifest.
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from lerobot.datasets.compute_stats import aggregate_stats, get_feature_stats
 from so101_episodes.bag import sync
 from so101_node.error import UserError
 from so101_training.checks.dataset import INFO, MANIFEST, STATISTICS, Dataset, Episode
+from so101_training.conversion.manifest import CONVERSION, Conversion
 
 _STATS = 'stats/'
+_WHY = 'left out by check --fix'
 _INDICES = ('episode_index', 'index', 'task_index')  # what is renumbered
 
 Advance = Callable[[int, int], None]
@@ -97,6 +99,7 @@ class _Trim:
         rows = self._episodes(places, data)
         self._statistics(rows)
         self._manifest()
+        self._conversion()
         self._info(rows, len(tasks))
 
     def _videos(self) -> dict[tuple[int, str], tuple[float, float]]:
@@ -247,6 +250,21 @@ class _Trim:
         pq.write_table(
             table.set_column(at, field, pa.array(renumbered, field.type)), self._out / MANIFEST
         )
+
+    def _conversion(self) -> None:
+        """Keep what `convert` said of the episodes that are left, for --append."""
+        path = self._source.folder / CONVERSION
+        if not path.is_file():
+            return
+        said = Conversion.load(self._source.folder)
+        gone = [entry for n, entry in enumerate(said.episodes) if n not in self._kept]
+        left_out = [{'source': entry['source'], 'why': _WHY} for entry in gone]
+        kept = replace(
+            said,
+            episodes=tuple(entry for n, entry in enumerate(said.episodes) if n in self._kept),
+            left_out=(*said.left_out, *left_out),
+        )
+        (self._out / CONVERSION).write_text(json.dumps(kept.to_json(), indent=4))
 
     def _info(self, rows: Sequence[Mapping[str, Any]], tasks: int) -> None:
         info = dict(self._source.info)
