@@ -19,13 +19,10 @@ _SLOW = 0.75
 # Seconds over which a rate is taken, and for which it is slow when that is bad.
 _WINDOW, _LONG = 1.0, 2.0
 
-# Pictures of a window of which it must be known whether they are new.
-_KNOWN = 8
-
 # A slow camera's pictures repeat every second time, or two of three, or one of three; what the
 # encoder drops does not. The share of pictures that do as the one a period before, and of the
-# times that repeats should begin.
-_PERIODS, _REGULAR, _RHYTHM = (2, 3, 4), 0.85, 0.7
+# times that repeats should begin; and periods that must be seen.
+_PERIODS, _REGULAR, _RHYTHM, _SEEN = (2, 3, 4), 0.85, 0.7, 5
 
 # The part of an episode that is slow when that is bad, however short.
 _PART = 0.3
@@ -98,19 +95,17 @@ def _by_repeats(
     again, told = repeated(take, pictures)
     window = min(round(_WINDOW * nominal), len(again))
     known = _sums(told, window)
-    begins = _sums(again & ~np.concatenate(([False], again[:-1])), window)
+    begins = _sums(again & ~_later(again, 1), window)
     new = 1.0 - _sums(again, window) / np.maximum(known, 1)
     slow = np.zeros(len(known), dtype=bool)
     for period in _PERIODS:
-        both = told[period:] & told[:-period]
-        alike = both & (again[period:] == again[:-period])
-        pad = np.zeros(period, dtype=bool)
-        regular = _sums(np.concatenate((pad, alike)), window) >= _REGULAR * np.maximum(
-            _sums(np.concatenate((pad, both)), window), 1
-        )
+        both = told & _later(told, period)
+        alike = _sums(both & (again == _later(again, period)), window)
+        pairs = _sums(both, window)
+        regular = (pairs >= known / 2) & (alike >= _REGULAR * pairs)
         # Repeats that follow each other are a picture that stands: a gap, or frozen.
         rhythm = begins >= _RHYTHM * known / period
-        slow |= (known >= min(_KNOWN, window)) & regular & rhythm & (new < _SLOW)
+        slow |= (known >= _SEEN * period) & regular & rhythm & (new < _SLOW)
     found = [(a, b - 1 + window) for a, b in runs(slow)]
     if not found:
         return None
@@ -124,6 +119,11 @@ def _by_repeats(
     rate = nominal * (1.0 - again[start : end + 1].sum() / max(part.sum(), 1))
     how = 'the others are repeated'
     return float(pictures.seconds[start]), float(pictures.seconds[end]), rate, how
+
+
+def _later(mask: NDArray[np.bool_], samples: int) -> NDArray[np.bool_]:
+    """Return the mask, so many samples later."""
+    return np.concatenate((np.zeros(samples, dtype=bool), mask))[: len(mask)]
 
 
 def _sums(mask: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
