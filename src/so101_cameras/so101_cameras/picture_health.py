@@ -5,11 +5,11 @@ import numpy as np
 
 # Brightness, of 0 to 255. A camera that delivers black sends 0, or 16 where the black of video
 # range was taken for full range.
-_DARK = 16.0
+DARK = 16.0
 
 # Standard deviation of the brightness. Averaged over blocks of 8x8 pixels, the noise of a covered
 # lens is below one; a room by night has its lamps and windows, and an arm in the dark its outline.
-_FLAT = 2.0
+FLAT = 2.0
 
 
 def is_black(jpeg: bytes) -> bool:
@@ -19,4 +19,4 @@ def is_black(jpeg: bytes) -> bool:
     """
     data = np.frombuffer(jpeg, np.uint8)
     grey = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_8) if jpeg else None
-    return grey is None or bool(grey.mean() <= _DARK and grey.std() <= _FLAT)
+    return grey is None or bool(grey.mean() <= DARK and grey.std() <= FLAT)
