@@ -1,0 +1,32 @@
+"""LeRobot's dataset without the excluded cameras: as if it had never had them.
+
+Their videos are neither opened nor looked for. What is left out is left out of the metadata, which
+the reader goes by in every process.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from lerobot.configs.train import TrainPipelineConfig
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.factory import make_train_eval_datasets
+
+from so101_policy.features import image_feature
+from so101_training.training.substitution import substituted
+
+
+def make_datasets(
+    config: TrainPipelineConfig, exclude_cameras: Collection[str]
+) -> tuple[Any, Any | None]:
+    """Return what LeRobot's make_train_eval_datasets does; cameras are excluded by short name."""
+    load = LeRobotDatasetMetadata._load_metadata
+
+    def load_without(meta: LeRobotDatasetMetadata) -> None:
+        load(meta)
+        for name in map(image_feature, exclude_cameras):
+            meta.info.features.pop(name, None)
+            (meta.stats or {}).pop(name, None)
+
+    with substituted(LeRobotDatasetMetadata, {'_load_metadata': load_without}):
+        made: tuple[Any, Any | None] = make_train_eval_datasets(config)
+    return made
