@@ -78,9 +78,9 @@ def run(given: argparse.Namespace, words: Sequence[str]) -> None:
     _introduce(plan, count, display)
     with _a_way_on(plan):
         if count > 1 and given.dry_run:
-            display.say(shlex.join(processes.command(count, device, words)))
+            display.say(shlex.join(processes.command(count, words)))
         elif count > 1:
-            processes.run(count, device, words)
+            processes.run(count, words)
         else:
             _train(plan, display, given.dry_run)
 
@@ -124,7 +124,8 @@ def _introduce(plan: 'Plan', count: int, display: 'Display') -> None:
     )
     if count > 1:
         display.say(
-            f'learning rate: not rescaled for the {count}-fold batch; it is policy.optimizer_lr'
+            f'learning rate: LeRobot does not rescale it for the {count}-fold batch; '
+            'policy.optimizer_lr sets it'
         )
     if config.policy.device == 'cpu':
         display.say(_NO_GPU)

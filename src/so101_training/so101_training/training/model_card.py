@@ -29,8 +29,9 @@ def write(
 ) -> None:
     """Write it into the checkpoint's folder.
 
-    `policy` has type, base and hub (its name there; both may be None) and chunk (actions); `parameters` is shown as it is, with
-    steps among them; the last of `milestones` is this checkpoint.
+    `policy` has type, base and hub (its name there; both may be None) and chunk (actions);
+    `parameters` is shown as it is, with steps among them; the last of `milestones` is this
+    checkpoint.
     """
     text = _TEMPLATES.get_template('model_card.md').render(
         policy=policy['type'],

@@ -23,20 +23,22 @@ _MODULE = 'so101_training.train'
 
 
 def inside() -> bool:
-    """Return whether this process is one of several, started by accelerate."""
-    return int(os.environ.get('WORLD_SIZE', '1')) > 1
+    """Return whether this process is one of several, started by `run`."""
+    return _ERROR in os.environ
 
 
 def is_main() -> bool:
     return int(os.environ.get('RANK', '0')) == 0
 
 
-def command(count: int, device: str, words: Sequence[str]) -> list[str]:
-    """Return what starts `count` processes of this command with `words`, on one machine."""
-    kind = ['--cpu'] if device == 'cpu' else ['--multi_gpu']
+def command(count: int, words: Sequence[str]) -> list[str]:
+    """Return what starts `count` processes of this command with `words`, on one machine.
+
+    --multi_gpu is accelerate's name for processes that torch connects, on whatever device: with
+    --cpu it would ask for MPI.
+    """
     return [
-        *(sys.executable, '-m', 'accelerate.commands.launch'),
-        *kind,
+        *(sys.executable, '-m', 'accelerate.commands.launch', '--multi_gpu'),
         *(f'--num_processes={count}', '--num_machines=1', '--mixed_precision=no'),
         *('--dynamo_backend=no', '--main_process_port=0', '--module', _MODULE, *words),
     ]
@@ -52,7 +54,7 @@ def check(count: int, device: str) -> None:
         )
 
 
-def run(count: int, device: str, words: Sequence[str]) -> None:
+def run(count: int, words: Sequence[str]) -> None:
     """Run them to the end. Raises UserError with that of a process, and Interrupted."""
     heard: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +62,7 @@ def run(count: int, device: str, words: Sequence[str]) -> None:
         with said.open('wb') as stderr:
             # In a session of its own, a Ctrl-C comes to it once, from here.
             launcher = subprocess.Popen(
-                command(count, device, words),
+                command(count, words),
                 env={**os.environ, _ERROR: str(error)},
                 stderr=stderr,
                 start_new_session=True,
@@ -87,5 +89,5 @@ def run(count: int, device: str, words: Sequence[str]) -> None:
 
 def report(text: str) -> None:
     """Hand an error of this process to the one that started it all."""
-    if is_main() and _ERROR in os.environ:
+    if is_main() and inside():
         Path(os.environ[_ERROR]).write_text(text)

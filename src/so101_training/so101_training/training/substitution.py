@@ -13,8 +13,9 @@ from so101_node.error import UserError
 def substituted(
     owner: ModuleType | type, replacements: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """Have `owner` use the replacements, by attribute name, while the context lasts, which gives
-    the originals.
+    """Have `owner` use the replacements, by attribute name, while the context lasts.
+
+    The context gives the originals.
 
     Raises UserError when it lacks one: another version of the library than this was written for.
     """
