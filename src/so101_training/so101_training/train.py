@@ -134,6 +134,7 @@ def _introduce(plan: 'Plan', count: int, display: 'Display') -> None:
 
 
 def _train(plan: 'Plan', display: 'Display', rehearse: bool) -> None:
+    from so101_training.training import disk
     from so101_training.training.lerobot_dataset import make_datasets
     from so101_training.training.trainer import Rehearsed, Trainer
 
@@ -142,8 +143,8 @@ def _train(plan: 'Plan', display: 'Display', rehearse: bool) -> None:
         trainer.train()
     except Rehearsed:
         display.say(
-            f'everything is ready: the dataset and the policy are made, a checkpoint has '
-            f'{trainer.size / 1e9:.2f} GB. Nothing was written'
+            'ready: the dataset and the policy could be made, a checkpoint has '
+            f'{disk.gigabytes(trainer.size)}; nothing was written'
         )
         return
     display.say(f'done: {plan.out / resumption.CHECKPOINTS / resumption.LAST}')

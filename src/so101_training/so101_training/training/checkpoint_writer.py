@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from so101_node.error import UserError
+from so101_training.training import disk
 from so101_training.training.resumption import LAST, command
 
 _SAVING = '.saving'
@@ -78,6 +79,6 @@ def _failed(folder: Path, error: Exception) -> str:
     before = folder.parent / LAST
     cure = f'; go on with: {command(before.resolve())}' if before.exists() else ''
     return (
-        f'checkpoint {folder} could not be saved: {error}; {free / 1e9:.1f} GB are free on that '
+        f'checkpoint {folder} could not be saved: {error}; {disk.gigabytes(free)} are free on that '
         f'disk. Nothing of it is left, earlier ones are whole. Make room{cure}'
     )

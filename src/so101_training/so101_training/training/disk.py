@@ -30,7 +30,11 @@ def check(out: Path, count: int, size: float) -> None:
     free = shutil.disk_usage(existing).free
     if count * size > free:
         raise UserError(
-            f'{out}: {count} checkpoints of {size / 1e9:.1f} GB need {count * size / 1e9:.1f} GB, '
-            f'{free / 1e9:.1f} GB are free; make room, save less often (save_freq), or give '
+            f'{out}: {count} checkpoints of {gigabytes(size)} need {gigabytes(count * size)}, '
+            f'{gigabytes(free)} are free; make room, save less often (save_freq), or give '
             'another --out'
         )
+
+
+def gigabytes(size: float) -> str:
+    return f'{size / 1e9:.3g} GB'

@@ -56,7 +56,7 @@ def parse(options: Sequence[str]) -> TrainPipelineConfig:
             config = _parsed()
             config.validate()
     except SystemExit as error:
-        raise UserError(_complaint(said.getvalue())) from error
+        raise UserError(_complaint(said.getvalue(), options)) from error
     except (OSError, ValueError, NotImplementedError) as error:
         raise UserError(f'LeRobot: {" ".join(str(error).split())}') from error
     except Exception as error:
@@ -93,18 +93,18 @@ def _temporary_files_removed() -> Iterator[None]:
             tempfile.tempdir = before
 
 
-def _complaint(said: str) -> str:
+def _complaint(said: str, options: Sequence[str]) -> str:
     """Return the last line of an argument parser's help, with the nearest option it has."""
     last = said.strip().splitlines()[-1] if said.strip() else 'it refused the options'
     last = last.partition('error: ')[2] or last
     unknown = re.search(r'unrecognized arguments: --([\w.]+)', last)
     if unknown is None:
         return f'LeRobot: {last}'
-    known = set(re.findall(r'\[--([\w.]+)', said))
-    key = unknown[1]
-    plain = key if key in known or '.' not in key else key.rpartition('.')[2]
-    near = nearest(key, known) if any('.' in name for name in known) else nearest(plain, known)
-    return f'LeRobot has no option {key}; the nearest is {near}'
+    near = nearest(unknown[1], re.findall(r'\[--([\w.]+)', said))
+    # The options of a policy are parsed by themselves, without policy. before each.
+    typed = [word.removeprefix('--').partition('=')[0] for word in options]
+    prefix = '' if unknown[1] in typed else 'policy.'
+    return f'LeRobot has no option {prefix}{unknown[1]}; the nearest is {prefix}{near}'
 
 
 def _text(value: Any) -> str:

@@ -98,11 +98,13 @@ def command(path: Path) -> str:
 
 
 def check_new(out: Path) -> None:
-    """Refuse a folder that a new run would overwrite; say how to go on with what is there.
+    """Refuse a folder that a new run would overwrite; remove an empty one.
 
     Raises UserError.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()  # LeRobot takes none that exists
+    if not out.exists():
         return
     if not (out / CHECKPOINTS / LAST).exists():
         what = 'a run that ended before its first checkpoint' if _is_run(out) else 'something else'

@@ -39,8 +39,8 @@ def words(policy: str) -> list[str]:
     except OSError as error:
         raise UserError(
             f'policy {policy}: not in the cache of this machine and not fetched: fetch it once '
-            f'with: hf download {policy}; for a SmolVLA also its vision-language model: '
-            'hf download HuggingFaceTB/SmolVLM2-500M-Video-Instruct'
+            f'with: HF_HUB_OFFLINE=0 hf download {policy}; SmolVLA also needs its vision-language '
+            'model: HF_HUB_OFFLINE=0 hf download HuggingFaceTB/SmolVLM2-500M-Video-Instruct'
         ) from error
     return [f'--policy.path={policy}']
 

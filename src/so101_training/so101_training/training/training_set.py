@@ -81,9 +81,11 @@ def find(name: str) -> Path:
     for folder in (Path(name).expanduser(), home / name):
         if folder.is_dir():
             return folder.resolve()
+    fetch = f'HF_HUB_OFFLINE=0 hf download --repo-type dataset {name} --local-dir FOLDER'
+    or_fetch = f'; one of the hub is fetched by: {fetch}' if name.count('/') == 1 else ''
     raise UserError(
         f'dataset {name}: no such folder, nor {home / name}; give the folder that so101 convert '
-        f'wrote, or fetch it: hf download --repo-type dataset {name} --local-dir FOLDER'
+        f'wrote{or_fetch}'
     )
 
 
