@@ -79,6 +79,6 @@ def _failed(folder: Path, error: Exception) -> str:
     before = folder.parent / LAST
     cure = f'; go on with: {command(before.resolve())}' if before.exists() else ''
     return (
-        f'checkpoint {folder} could not be saved: {error}; {disk.gigabytes(free)} are free on that '
-        f'disk. Nothing of it is left, earlier ones are whole. Make room{cure}'
+        f'checkpoint {folder} could not be saved: {error}; {disk.gigabytes(free)} are free '
+        f'there. Nothing of it is left, earlier ones are whole. Make room{cure}'
     )

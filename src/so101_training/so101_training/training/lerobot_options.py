@@ -63,7 +63,8 @@ def parse(options: Sequence[str]) -> TrainPipelineConfig:
         # draccus has its own exceptions, which its users are not meant to import.
         if not type(error).__module__.startswith('draccus'):
             raise
-        raise UserError(f'LeRobot: {" ".join(str(error).split())}') from error
+        texts = [str(error), *([str(error.__context__)] if error.__context__ else [])]
+        raise UserError(f'LeRobot: {" ".join(": ".join(texts).split())}') from error
     return config
 
 

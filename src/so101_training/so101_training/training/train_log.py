@@ -11,6 +11,9 @@ from typing import TextIO
 # Warnings of libraries to their developers, and those of LeRobot that so101 train says itself.
 _HIDDEN = ('py.warnings', 'lerobot.configs.policies', 'huggingface_hub', 'transformers')
 
+# Libraries that write to the terminal by themselves.
+_WITH_HANDLERS = ('transformers', 'huggingface_hub', 'datasets')
+
 
 class TrainLog(io.TextIOBase):
     """A text that is kept in memory until there is a file for it."""
@@ -52,6 +55,9 @@ def set_up_logging(log: TrainLog, show: Callable[[str], None]) -> None:
     to_file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
     root.addHandler(to_file)
     root.addHandler(_Shown(show))
+    for name in _WITH_HANDLERS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     logging.captureWarnings(True)
 
 
@@ -68,8 +74,8 @@ class _Shown(logging.Handler):
 @contextlib.contextmanager
 def chatter_in(log: TrainLog) -> Iterator[None]:
     """What is printed meanwhile goes to `log`; afterwards output and logging are as before."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    loggers = [logging.getLogger(name) for name in (None, *_WITH_HANDLERS)]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(log),
@@ -79,5 +85,7 @@ def chatter_in(log: TrainLog) -> Iterator[None]:
             yield
         finally:
             logging.captureWarnings(False)
-            root.handlers[:] = handlers
-            root.setLevel(level)
+            for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+                logger.handlers[:] = handlers
+                logger.setLevel(level)
+                logger.propagate = propagate

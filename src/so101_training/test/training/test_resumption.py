@@ -67,9 +67,7 @@ def test_a_new_run_takes_a_folder_that_is_not_there_or_empty(tmp_path: Path) -> 
 
 
 def test_a_new_run_overwrites_nothing(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match='stopped at step 4 of 8; go on with it: so101 train --res'
-    ):
+    with pytest.raises(UserError, match='stopped at step 4 of 8; go on with it: so101 train'):
         resumption.check_new(run)
     for folder in (run / 'checkpoints').glob('0*'):
         (folder / 'pretrained_model' / 'train_config.json').write_text('{"steps": 4}')
