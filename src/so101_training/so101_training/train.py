@@ -30,8 +30,6 @@ _NO_GPU = (
     'no GPU: training on the processor. That is for trying things with a tiny policy: there, one '
     'update of SmolVLA takes minutes, and 20,000 of them months (an RTX 3090: 10 hours)'
 )
-# How an exception of a loader's worker begins in the training process (torch.utils.data).
-_OF_WORKER = 'Caught UserError in DataLoader worker process'
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -44,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
         number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
         sys.exit(128 + number)
     except UserError as error:
-        _fail(str(error))
+        _fail(error)
 
 
 def run(given: argparse.Namespace, words: Sequence[str]) -> None:
@@ -167,12 +165,13 @@ def _a_way_on(plan: 'Plan') -> Iterator[None]:
         raise
 
 
-def _fail(text: str) -> None:
+def _fail(error: UserError) -> None:
     """End with code 1, after the error was said once, also when there are several processes."""
     from so101_training.training import processes
 
-    if text.startswith(_OF_WORKER):
-        text = text.rpartition(f'{UserError.__name__}: ')[2].strip()
+    kind, text = type(error).__name__, str(error)
+    if text.startswith(f'Caught {kind} in DataLoader worker process'):
+        text = text.rpartition(f'{kind}: ')[2].strip()
     if processes.inside():
         processes.report(text)
     else:

@@ -14,7 +14,7 @@ class Display:
     """Says things, on the standard output that there was when it was made, or nothing at all."""
 
     def __init__(self, quiet: bool = False, file: TextIO | None = None) -> None:
-        self._console = Console(
+        self.console = Console(
             file=file or sys.stdout, highlight=False, markup=False, soft_wrap=True, quiet=quiet
         )
         self._progress: Progress | None = None
@@ -22,14 +22,14 @@ class Display:
         self._total = 0
 
     def say(self, text: str) -> None:
-        self._console.print(text)
-        self._console.file.flush()
+        self.console.print(text)
+        self.console.file.flush()
 
     def begin(self, step: int, total: int) -> None:
         """Show how far the training is, from the step that it goes on from."""
         self._total = total
-        if self._console.is_terminal:
-            self._progress = progress_bar(self._console)
+        if self.console.is_terminal:
+            self._progress = progress_bar(self.console)
             self._bar = self._progress.add_task(f'step {step:,} of {total:,}', total=total - step)
             self._progress.start()
 

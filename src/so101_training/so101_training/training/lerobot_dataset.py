@@ -12,13 +12,17 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.factory import make_train_eval_datasets
 
 from so101_policy.features import image_feature
+from so101_training.training.reproducible import SeededDataset
 from so101_training.training.substitution import substituted
 
 
 def make_datasets(
     config: TrainPipelineConfig, exclude_cameras: Collection[str]
 ) -> tuple[Any, Any | None]:
-    """Return what LeRobot's make_train_eval_datasets does; cameras are excluded by short name."""
+    """Return what LeRobot's make_train_eval_datasets does, the first one asked by names of samples.
+
+    Cameras are excluded by short name.
+    """
     load = LeRobotDatasetMetadata._load_metadata
 
     def load_without(meta: LeRobotDatasetMetadata) -> None:
@@ -28,5 +32,5 @@ def make_datasets(
             (meta.stats or {}).pop(name, None)
 
     with substituted(LeRobotDatasetMetadata, {'_load_metadata': load_without}):
-        made: tuple[Any, Any | None] = make_train_eval_datasets(config)
-    return made
+        training, held_out = make_train_eval_datasets(config)
+    return SeededDataset(training, config.seed or 0), held_out

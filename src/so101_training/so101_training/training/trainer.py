@@ -23,7 +23,7 @@ from so101_training.training import checkpoint_writer, disk, history_plot, model
 from so101_training.training.display import Display
 from so101_training.training.history import History, Milestone, Row, table
 from so101_training.training.interruption import Interrupted, Interruption, held_back
-from so101_training.training.reproducible import NamedOrder, SeededDataset, seed_step
+from so101_training.training.reproducible import NamedOrder, seed_step
 from so101_training.training.resumption import CHECKPOINTS, PRETRAINED, SavedState
 from so101_training.training.substitution import substituted
 from so101_training.training.train_log import TrainLog, chatter_in, set_up_logging
@@ -33,7 +33,9 @@ CSV = 'training.csv'
 PLOT = 'training.png'
 LOG = 'train.log'
 
-# Returns the training dataset and, or None, the one held out; cameras by short name.
+# Returns the training dataset and, or None, the one held out; the cameras to exclude are short
+# names. Samples are asked for by name, as reproducible.NamedOrder gives them, and depend on that
+# and the seed alone.
 MakeDatasets = Callable[[TrainPipelineConfig, Collection[str]], tuple[Any, Any | None]]
 
 
@@ -136,8 +138,7 @@ class Trainer:
         set_up_logging(self._log, self._display.say)
 
     def _make_train_eval_datasets(self, config: TrainPipelineConfig) -> tuple[Any, Any | None]:
-        dataset, held_out = self._make_datasets(config, self._plan.excluded)
-        return SeededDataset(dataset, self._seed), held_out
+        return self._make_datasets(config, self._plan.excluded)
 
     def _make_policy(self, *arguments: Any, **named: Any) -> Any:
         self._display.say(f'making the policy: {self._plan.base or self._config.policy.type}')

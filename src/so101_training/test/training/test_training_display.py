@@ -24,7 +24,7 @@ def test_without_a_terminal_each_row_is_a_line_with_an_estimate() -> None:
 def test_on_a_terminal_there_is_a_bar() -> None:
     file = io.StringIO()
     display = Display(file=file)
-    display._console = Console(file=file, force_terminal=True, width=100)
+    display.console = Console(file=file, force_terminal=True, width=100)
     display.begin(50, 200)
     for _ in range(50):
         display.advance()
