@@ -19,9 +19,9 @@ from so101_training.training.substitution import substituted
 def make_datasets(
     config: TrainPipelineConfig, exclude_cameras: Collection[str]
 ) -> tuple[Any, Any | None]:
-    """Return what LeRobot's make_train_eval_datasets does, the first one asked by names of samples.
+    """Return what LeRobot's make_train_eval_datasets does, without cameras by short name.
 
-    Cameras are excluded by short name.
+    The first dataset takes names of samples, as reproducible.NamedOrder gives them.
     """
     load = LeRobotDatasetMetadata._load_metadata
 
