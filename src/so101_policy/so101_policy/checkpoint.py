@@ -133,7 +133,7 @@ def read(folder: Path) -> Checkpoint:
     fail later or, worse, would not: LeRobot silently ignores missing cameras and statistics.
     """
     try:
-        return _read(_find(folder))
+        return _read(find(folder))
     except OSError as error:
         raise UserError(
             f'checkpoint {folder}: {error.filename}: {error.strerror}; see to the files'
@@ -280,7 +280,11 @@ def _chunk_size(values: Mapping[str, Any], key: str, where: object) -> int:
     return size
 
 
-def _find(folder: Path) -> Path:
+def find(folder: Path) -> Path:
+    """Return the checkpoint's own folder: `folder`, or where it lies in a run's or a step's.
+
+    Raises UserError when there is none.
+    """
     if not folder.is_dir():
         raise UserError(f'checkpoint {folder}: no such folder; give the path of a checkpoint')
     for inside in _INSIDE:

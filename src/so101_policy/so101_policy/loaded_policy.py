@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from lerobot.processor import (
     create_transition,
 )
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
-from so101_policy.checkpoint import Checkpoint
+from so101_policy.checkpoint import WEIGHTS, Checkpoint
 from so101_policy.features import STATE, image_feature
 from so101_policy.schedule import Guidance
 
@@ -133,13 +135,15 @@ class LoadedPolicy:
         options = [f'--device={self._device.type}']
         changes = {'device_processor': {'device': self._device.type}}
         if checkpoint.vlm is not None:
-            options.append(f'--vlm_model_name={checkpoint.vlm}')
+            # It has no weights: those that were trained on are all in the checkpoint.
+            options += [f'--vlm_model_name={checkpoint.vlm}', '--load_vlm_weights=false']
             changes['tokenizer_processor'] = {'tokenizer_name': str(checkpoint.vlm)}
         with _temporary_files_removed():
             config = PreTrainedConfig.from_pretrained(checkpoint.path, cli_overrides=options)
         policy_class = get_policy_class(config.type)
         # strict: otherwise weights that the file lacks stay random, without a word.
         self._policy = policy_class.from_pretrained(checkpoint.path, config=config, strict=True)
+        _keep_precision(self._policy, checkpoint.path / WEIGHTS)
         self._policy.requires_grad_(False)
         known = set(checkpoint.preprocessor_steps)
         self._before, self._after = make_pre_post_processors(
@@ -153,6 +157,18 @@ class LoadedPolicy:
         if self.guided:
             self._policy.config.rtc_config = RTCConfig()
             self._policy.init_rtc_processor()
+
+
+def _keep_precision(policy: torch.nn.Module, weights: Path) -> None:
+    """Give parameters that were saved in bfloat16 that type again, as in training.
+
+    LeRobot makes them so only where it loads the vision-language model's own weights.
+    """
+    with safe_open(weights, 'pt') as file:
+        names = set(file.keys())
+        for name, parameter in policy.named_parameters():
+            if name in names and file.get_slice(name).get_dtype() == 'BF16':
+                parameter.data = parameter.data.to(torch.bfloat16)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,16 @@ def of_dataset(train_config: Path) -> Training:
     Raises UserError when a file of the dataset is broken.
     """
     config = json_object.read(train_config)
-    folder = _dataset(json_object.field(config, 'dataset', dict, train_config), train_config)
+    return of_folder(
+        _dataset(json_object.field(config, 'dataset', dict, train_config), train_config)
+    )
+
+
+def of_folder(folder: Path) -> Training:
+    """Read it from a dataset's folder; empty when there is none.
+
+    Raises UserError when a file of the dataset is broken.
+    """
     path = folder / INFO
     if not path.is_file():
         return Training()
