@@ -198,6 +198,8 @@ def _typed(kind: type, data: Any) -> dict[str, Any]:
         raise ValueError(f'{", ".join(sorted(odd))}: missing or unknown in {kind.__name__}')
     for field in fields(kind):
         expected: Any = _JSON_TYPES.get(get_origin(field.type), field.type)
+        if expected is float:
+            expected = int | float  # JSON has one kind of number
         if not isinstance(data[field.name], expected):
             raise ValueError(f'{field.name} is {data[field.name]!r}')
     return dict(data)

@@ -49,8 +49,8 @@ class RecordedBag:
     """A bag in a folder, whoever recorded it.
 
     Its topics may be in a namespace: joint_states is /joint_states, or the only topic that ends in
-    that. Every method raises UserError when the bag is broken. `duration`: seconds from the first
-    to the last message.
+    that. Every method raises UserError when the bag is broken. `started`: when the first message
+    was received, nanoseconds; `duration`: seconds from there to the last; `count`: of messages.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +61,9 @@ class RecordedBag:
         self._typestore: Any = message_definitions()
         with self._reading() as reader:
             self._kinds = {c.topic: (c.msgtype, c.msgcount) for c in reader.connections}
-            self.duration = reader.duration * 1e-9 if reader.message_count else 0.0
+            self.count = reader.message_count
+            self.started = reader.start_time if self.count else 0
+            self.duration = reader.duration * 1e-9 if self.count else 0.0
 
     def find(self, topic: Topic) -> Recorded | None:
         """Return the bag's topic; None when it holds no message of it.

@@ -7,6 +7,7 @@ conversion that was stopped or killed goes on from there when it is called again
 """
 
 import argparse
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,10 @@ from so101_node.error import UserError
 from so101_node.progress import progress_bar
 from so101_training.conversion import source, streams, workshop
 from so101_training.conversion.draft import Draft
-from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion, counts
+from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion
 from so101_training.conversion.piece import Piece, Settings
 from so101_training.conversion.source import Source
-from so101_training.conversion.video import CODECS, Codec, quiet
+from so101_training.conversion.video import CODECS, PRESETS, QUALITIES, Codec, quiet
 
 DESCRIPTION = 'Convert recorded episodes into a LeRobot dataset to train on.'
 
@@ -36,7 +38,7 @@ DESCRIPTION = 'Convert recorded episodes into a LeRobot dataset to train on.'
 _FAILED, _SKIPPED = 1, 3
 
 _MB = 1_000_000
-_FRAME = 30_000  # bytes of a frame in a video, by a generous estimate
+_FRAME = 12_000  # bytes of a frame in a video, of a real camera, about
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -55,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except OSError as error:
         print(
             f'convert: {error.strerror}: {error.filename or given.out}; mend that and call it '
-            'again, it goes on from here',
+            'again: what was converted is kept',
             file=sys.stderr,
         )
         sys.exit(_FAILED)
@@ -65,69 +67,82 @@ def main(words: Sequence[str] | None = None) -> None:
 def run(given: argparse.Namespace) -> int:
     """Convert; return the exit code. Raises UserError and OSError."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    sources = [
+    if given.out is None and not given.list:
+        raise UserError('give --out, the folder of the dataset')
+    excluded = source.numbers(given.exclude, '--exclude')
+    found = [
         source.look(number, folder) for number, folder in enumerate(source.find(given.episodes))
     ]
     if given.list:
-        _show(sources)
+        _show(found)
         return 0
-    if given.out is None:
-        raise UserError('give --out, the folder of the dataset')
-    out: Path = given.out.absolute()
-    codec = Codec(
-        given.codec,
-        given.gop,
-        given.crf,
-        given.preset or ('12' if given.codec == 'libsvtav1' else Codec.preset),
-        *given.size,
-    )
-    codec.check()
-    wanted, left_out = source.chosen(
-        sources, _outcomes(given.outcome), source.numbers(given.exclude, '--exclude')
-    )
-    broken = {found: found.broken for found in wanted if found.broken}
-    wanted = [_with_task(found, given.task) for found in wanted if not found.broken]
-    for found in [found for found in wanted if not found.task]:
-        broken[found] = 'it has no task; give it with --task'
-        wanted.remove(found)
-    base = _base(out, given.append)
-    known = {entry['key'] for entry in base.episodes} if base else set()
-    again = [found for found in wanted if found.key in known]
-    wanted = [found for found in wanted if found.key not in known]
-    settings = Settings(
-        given.fps,
-        _cameras(given.cameras, wanted, base),
-        given.max_age,
-        given.max_skew,
-        codec,
-    )
-    _say(console, sources, wanted, left_out, again)
-    for found, why in broken.items():
-        _skipped(console, found, why)
-    if not wanted and not again:
-        raise UserError('no episode to convert; --list shows what there is, --outcome chooses')
-    if not wanted:
-        print(f'{out}: all of them are in it already')
-        return _SKIPPED if broken else 0
-    _check_room(out, wanted, settings)
-    started = time.monotonic()
-    draft = Draft(out, settings)
+    wanted, left_out = source.chosen(found, _outcomes(given.outcome), excluded)
+    wanted = [one if given.task is None else replace(one, task=given.task) for one in wanted]
+    broken = {one: why for one in wanted if (why := one.broken or _without_task(one))}
+    out: Path = given.out.resolve()
+    draft = Draft(out)
     try:
-        made, failures = _made(wanted, settings, draft, given.jobs, console)
+        base = _base(out, given.append)
+        new, again = _new([one for one in wanted if one not in broken], base)
+        settings = _settings(given, base, new, out)
+        parts = [f'{len(new)} of {len(found)} episodes to convert']
+        parts += [
+            f'{number} left out: {why}' for why, number in Counter(left_out.values()).items()
+        ]
+        console.print(
+            '; '.join([*parts, *([f'{len(again)} in the dataset already'] if again else [])])
+        )
+        for one, why in (again | broken).items():
+            if why:
+                console.print(
+                    f'{"skipped" if one in broken else "kept"} {one.number} {one.name}: {why}'
+                )
+        if not new:
+            if again:
+                print(f'{out}: all of them are in it already')
+                return _SKIPPED if broken else 0
+            if broken:
+                raise UserError('none of the episodes can be converted; nothing was written')
+            raise UserError('no episode to convert; --list shows what there is, --outcome chooses')
+        _warn_of_room(out, new, settings, draft, console)
+        draft.begin(settings)
+        started = time.monotonic()
+        made, failures = _made(new, settings, draft, given.jobs, console)
         broken |= failures
         if not made:
-            draft.discard()
             raise UserError('none of the episodes could be converted; nothing was written')
         console.print('putting the dataset together')
         # Imported now: it takes seconds, and the pool had no need of it.
         from so101_training.conversion import dataset
 
-        dataset.write(draft.dataset, out if base else None, made, settings, {**left_out, **broken})
+        others = {**left_out, **broken}
+        dataset.write(draft.dataset, out if base else None, made, settings, others)
         draft.publish()
     finally:
         draft.close()
     print(_result(out, made, settings, base, time.monotonic() - started))
     return _SKIPPED if broken else 0
+
+
+def _without_task(one: Source) -> str:
+    return '' if one.task else 'it has no task; give it with --task'
+
+
+def _new(
+    wanted: Sequence[Source], base: Conversion | None
+) -> tuple[list[Source], dict[Source, str]]:
+    """Return what is not in the dataset yet, and of the others how they are known there by now."""
+    known = {entry['recording']: entry for entry in base.episodes} if base else {}
+    again = {}
+    for one in wanted:
+        if entry := known.get(one.recording):
+            differ = [
+                f'{name} {entry[name]!r} in the dataset, {value!r} in the recording'
+                for name, value in (('outcome', one.outcome), ('task', one.task))
+                if entry[name] != value
+            ]
+            again[one] = ', '.join(differ)
+    return [one for one in wanted if one not in again], again
 
 
 def _made(
@@ -136,28 +151,41 @@ def _made(
     """Return the pieces, in the order of the sources, and why there are not more."""
     made: dict[int, tuple[Source, Piece]] = {}
     failures: dict[Source, str] = {}
-    before = sum(Piece.load(draft.pieces / found.key) is not None for found in wanted)
-    if before:
-        console.print(f'{before} of them were converted before this was stopped')
-    expected = sum(found.duration for found in wanted) * settings.fps * len(settings.cameras)
+    missing = []
+    for one in wanted:
+        if known := Piece.load(draft.pieces / one.key):
+            made[one.number] = (one, known)
+        else:
+            missing.append(one)
+    if made:
+        console.print(f'{len(made)} of them were converted before this was stopped')
+    expected = _frames(missing, settings)
     with progress_bar(console) as progress:
-        bar = progress.add_task(f'{len(wanted)} episodes', total=expected)
-        done = 0.0
+        bar = progress.add_task(_count(len(made), wanted), total=expected)
 
         def show(frames: int) -> None:
-            progress.update(bar, completed=min(done + frames, expected))
+            progress.update(bar, completed=min(frames, expected))
 
-        for found, result in workshop.convert(wanted, settings, draft.pieces, jobs, show):
+        for one, result in workshop.convert(missing, settings, draft.pieces, jobs, show):
             if isinstance(result, Piece):
-                made[found.number] = (found, result)
+                made[one.number] = (one, result)
             else:
-                failures[found] = result
-                _skipped(console, found, result)
-            progress.update(
-                bar, description=f'{len(made) + len(failures)} of {len(wanted)} episodes'
-            )
+                failures[one] = result
+                expected -= _frames([one], settings)
+                console.print(f'skipped {one.number} {one.name}: {result}')
+            done = _count(len(made) + len(failures), wanted)
+            progress.update(bar, description=done, total=expected)
         progress.update(bar, completed=expected)
     return [made[number] for number in sorted(made)], failures
+
+
+def _count(done: int, wanted: Sequence[Source]) -> str:
+    return f'{done} of {len(wanted)} episodes'
+
+
+def _frames(sources: Sequence[Source], settings: Settings) -> float:
+    """Return about how many frames they have, of all cameras."""
+    return sum(one.duration for one in sources) * settings.fps * len(settings.cameras)
 
 
 def _base(out: Path, append: bool) -> Conversion | None:
@@ -190,24 +218,76 @@ def _cameras(
     return tuple(name for name in CAMERAS if name in found) or tuple(CAMERAS)
 
 
-def _with_task(found: Source, task: str | None) -> Source:
-    return found if task is None else Source(**{**vars(found), 'task': task})
+def _settings(
+    given: argparse.Namespace, base: Conversion | None, wanted: Sequence[Source], out: Path
+) -> Settings:
+    """Return the settings: those given, else the dataset's, else the usual ones.
+
+    Raises UserError for what no encoder takes, and for others than the dataset's.
+    """
+    had = {**base.settings, **base.settings['codec']} if base else {}
+    vcodec = given.codec or had.get('vcodec', Codec.vcodec)
+    usual = {
+        'fps': 30,
+        'max_age': 0.2,
+        'max_skew': 0.05,
+        'g': Codec.g,
+        'crf': QUALITIES[vcodec],
+        'preset': PRESETS[vcodec],
+        'width': Codec.width,
+        'height': Codec.height,
+        **had,
+    }
+    width, height = given.size or (usual['width'], usual['height'])
+
+    def chosen(name: str, value: Any) -> Any:
+        return usual[name] if value is None else value
+
+    codec = Codec(
+        vcodec,
+        chosen('g', given.gop),
+        chosen('crf', given.crf),
+        chosen('preset', given.preset),
+        width,
+        height,
+    )
+    codec.check()
+    settings = Settings(
+        chosen('fps', given.fps),
+        _cameras(given.cameras, wanted, base),
+        chosen('max_age', given.max_age),
+        chosen('max_skew', given.max_skew),
+        codec,
+    )
+    wants = settings.to_json()
+    wants |= wants['codec']
+    if differ := [
+        f'{name} {had[name]}, not {wants[name]}'
+        for name in wants
+        if name != 'codec' and name in had and had[name] != wants[name]
+    ]:
+        raise UserError(
+            f'{out} was converted with {", ".join(differ)}; do not give these, or another --out'
+        )
+    return settings
 
 
 def _outcomes(text: str) -> list[str]:
     return list(OUTCOMES) if text == 'all' else text.split(',')
 
 
-def _check_room(out: Path, wanted: Sequence[Source], settings: Settings) -> None:
-    """Refuse a disk that would be full before the end: pieces and videos are there twice."""
-    frames = sum(found.duration for found in wanted) * settings.fps * len(settings.cameras)
+def _warn_of_room(
+    out: Path, wanted: Sequence[Source], settings: Settings, draft: Draft, console: Console
+) -> None:
+    """Say when the disk is likely to be full before the end: then all that is done is kept."""
+    missing = [one for one in wanted if not (draft.pieces / one.key).exists()]
     width, height = settings.codec.size
-    need = 2 * frames * _FRAME * (width * height) / (640 * 480)
-    parent = next(folder for folder in out.parents if folder.exists())
-    if (free := shutil.disk_usage(parent).free) < need:
-        raise UserError(
-            f'{free // _MB} MB are free at {parent}, it may need {need / _MB:.0f}; make room, or '
-            'give another --out'
+    # A video is there twice for a moment: as pieces, and joined.
+    need = 2 * _frames(missing, settings) * _FRAME * (width * height) / (640 * 480)
+    if (free := shutil.disk_usage(out.parent).free) < need:
+        console.print(
+            f'{free // _MB} MB are free at {out.parent}, about {need / _MB:.0f} are needed; '
+            'should it be full, make room and call this again'
         )
 
 
@@ -220,24 +300,6 @@ def _show(sources: Sequence[Source]) -> None:
         )
 
 
-def _say(
-    console: Console,
-    sources: Sequence[Source],
-    wanted: Sequence[Source],
-    left_out: Mapping[Source, str],
-    again: Sequence[Source],
-) -> None:
-    text = f'{len(wanted)} of {len(sources)} episodes to convert'
-    reasons = Counter(left_out.values())
-    parts = [f'{number} left out: {why}' for why, number in reasons.items()]
-    parts += [f'{len(again)} in the dataset already'] if again else []
-    console.print('; '.join([text, *parts]))
-
-
-def _skipped(console: Console, found: Source, why: str) -> None:
-    console.print(f'skipped {found.number} {found.name}: {why}')
-
-
 def _result(
     out: Path,
     made: Sequence[tuple[Source, Piece]],
@@ -245,10 +307,10 @@ def _result(
     base: Conversion | None,
     seconds: float,
 ) -> str:
-    frames = sum(len(piece) for _, piece in made)
+    frames = sum(piece.frames for _, piece in made)
     remarks: Counter[str] = Counter()
     for _, piece in made:
-        for of_stream in counts(piece.remarks).values():
+        for of_stream in piece.remarks.values():
             remarks.update(of_stream)
     added = 'more episodes in' if base else 'episodes:'
     noted = ', '.join(f'{number} {kind}' for kind, number in sorted(remarks.items()))
@@ -264,6 +326,22 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal()):
         raise argparse.ArgumentTypeError(f'{text!r}: expected WIDTHxHEIGHT, such as 640x480')
     return int(width), int(height)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number above 0')
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected seconds above 0')
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -285,22 +363,20 @@ def _parser() -> argparse.ArgumentParser:
         '--cameras',
         help=f'some of {",".join(CAMERAS)}; default: all that an episode has images of',
     )
-    add('--fps', type=int, default=30, help='frames a second; default: 30')
-    add('--max-age', type=float, default=0.2, help='of a sample at its tick, s; default: 0.2')
-    add('--max-skew', type=float, default=0.05, help='between two images, s; default: 0.05')
-    add('--codec', choices=CODECS, default=Codec.vcodec, help=f'default: {Codec.vcodec}')
-    add('--gop', type=int, default=Codec.g, help=f'frames per keyframe; default: {Codec.g}')
-    add('--crf', type=int, default=Codec.crf, help=f'quality; default: {Codec.crf}')
-    add('--preset', help=f'of the encoder; default: {Codec.preset}, of libsvtav1 12')
-    add(
-        '--size',
-        type=_size,
-        default=(None, None),
-        metavar='WIDTHxHEIGHT',
-        help="of the videos; default: the cameras'",
-    )
-    add('--jobs', type=int, default=os.cpu_count() or 1, help='processes; default: one a core')
+    add('--fps', type=_natural, help='frames a second; default: 30')
+    add('--max-age', type=_seconds, help='of a sample at its tick, s; default: 0.2')
+    add('--max-skew', type=_seconds, help='between two images, s; default: 0.05')
+    add('--codec', choices=CODECS, help=f'default: {Codec.vcodec}')
+    add('--gop', type=_natural, help=f'frames per keyframe; default: {Codec.g}')
+    add('--crf', type=int, help=f'quality; default: {_listed(QUALITIES)}')
+    add('--preset', help=f'of the encoder; default: {_listed(PRESETS)}')
+    add('--size', type=_size, metavar='WIDTHxHEIGHT', help="of the videos; default: the cameras'")
+    add('--jobs', type=_natural, default=os.cpu_count(), help='processes; default: one a core')
     return parser
+
+
+def _listed(defaults: Mapping[str, object]) -> str:
+    return ', '.join(f'{value} ({name})' for name, value in defaults.items())
 
 
 if __name__ == '__main__':

@@ -23,9 +23,11 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import images_of
+from so101_node.error import UserError
 from so101_policy.features import pixels
 from so101_training import convert
 from so101_training.conversion import piece
+from so101_training.conversion.draft import Draft
 from so101_training.conversion.piece import Settings
 from so101_training.conversion.video import Codec
 
@@ -197,6 +199,13 @@ def test_a_broken_bag_is_named_and_the_rest_goes_on(
             changed.append((topic, kind, received, fields))
         return changed
 
+    def other_clock(messages: list) -> list:
+        for topic, _, _, fields in messages:
+            if 'overhead' in topic:
+                stamp = fields['header'].stamp
+                fields['header'].stamp = type(stamp)(sec=stamp.sec - 1, nanosec=stamp.nanosec)
+        return messages
+
     def silent(messages: list) -> list:
         begin = messages[0][2]
         return [
@@ -220,6 +229,7 @@ def test_a_broken_bag_is_named_and_the_rest_goes_on(
     recording(bags / '9_empty', seconds=0.6, edit=lambda messages: [])
     recording(bags / '9_no_task', seconds=0.6, task='')
     recording(bags / '9_too_short', seconds=0.04)
+    recording(bags / '9_other_clock', seconds=0.6, edit=other_clock)
     (bags / 'notes').mkdir()
 
     assert run(bags, '--out', tmp_path / 'out') == 3
@@ -238,11 +248,12 @@ def test_a_broken_bag_is_named_and_the_rest_goes_on(
         '9_empty': 'no message',
         '9_no_task': '--task',
         '9_too_short': 'record it again',
+        '9_other_clock': 'of another clock',
     }.items():
         line = next(line for line in said.splitlines() if f' {name}: ' in line)
         assert line.startswith('skipped ') and why in line
     left_out = json.loads((tmp_path / 'out/meta/conversion.json').read_text())['left_out']
-    assert len(left_out) == 11
+    assert len(left_out) == 12
 
 
 def test_nothing_is_written_when_nothing_can_be_converted(
@@ -278,9 +289,12 @@ def test_a_dataset_is_appended_to(
     before = [{name: opened(out)[i][name] for name in ('action', 'index')} for i in range(5)]
     recording(tmp_path / 'bags' / 'b', seconds=0.7, task='Another task')
     assert run(tmp_path / 'bags', '--out', out) == 1  # it exists
+    capsys.readouterr()
     assert run(tmp_path / 'bags', '--out', out, '--append', '--gop', '5') == 1  # other settings
-    assert 'g' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'converted with g 2, not 5' in said and 'together' not in said
     assert opened(out).num_episodes == 1
+    (out / 'README.md').write_text('what this is')
     assert run(tmp_path / 'bags', '--out', out, '--append') == 0
     data = opened(out)
     assert data.meta.episodes['source'] == ['a', 'b']
@@ -295,7 +309,14 @@ def test_a_dataset_is_appended_to(
         assert torch.equal(had['action'], item['action'])
     manifest = pq.read_table(out / 'meta/manifest.parquet')
     assert set(manifest.column('episode_index').to_pylist()) == {0, 1}
-    assert run(tmp_path / 'bags', '--out', out, '--append') == 0
+    assert (out / 'README.md').read_text() == 'what this is'
+    # Known again wherever it lies and whatever its label.
+    shutil.move(tmp_path / 'bags' / 'b', tmp_path / 'bags' / 'c')
+    text = (tmp_path / 'bags/c/episode.json').read_text()
+    (tmp_path / 'bags/c/episode.json').write_text(text.replace('"success"', '"failure"'))
+    capsys.readouterr()
+    assert run(tmp_path / 'bags', '--out', out, '--append', '--outcome', 'all') == 0
+    assert "'success' in the dataset, 'failure' in the recording" in capsys.readouterr().err
     assert opened(out).num_episodes == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bags', 'out']
 
@@ -331,9 +352,53 @@ def test_a_dataset_between_two_renames_is_put_back(tmp_path: Path, recording: Re
     assert run(tmp_path / 'bags', '--out', out) == 0
     (tmp_path / '.out.partial').mkdir()
     shutil.move(out, tmp_path / '.out.partial' / 'old')
-    recording(tmp_path / 'bags' / 'b', seconds=0.4)
-    assert run(tmp_path / 'bags', '--out', out, '--append') == 0
+    recording(tmp_path / 'others' / 'b', seconds=0.5)
+    assert run(tmp_path / 'others', '--out', out) == 1  # it exists: it was put back
+    assert run(tmp_path / 'others', '--out', out, '--append') == 0
     assert opened(out).meta.episodes['source'] == ['a', 'b']
+
+
+def test_what_appears_in_its_place_meanwhile_is_kept(tmp_path: Path, recording: Recording) -> None:
+    recording(tmp_path / 'bags' / 'a', seconds=0.4)
+    out = tmp_path / 'out'
+    draft = Draft(out)
+    draft.dataset.mkdir()
+    out.mkdir()
+    (out / 'precious').touch()
+    with pytest.raises(UserError, match='appeared'):
+        draft.publish()
+    draft.close()
+    assert (out / 'precious').exists()
+
+
+def test_a_link_to_a_dataset_stays_one(tmp_path: Path, recording: Recording) -> None:
+    recording(tmp_path / 'bags' / 'a', seconds=0.4)
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'disk' / 'dataset')
+    assert run(tmp_path / 'bags', '--out', tmp_path / 'link') == 0
+    assert (tmp_path / 'link').is_symlink()
+    assert opened(tmp_path / 'disk' / 'dataset').num_episodes == 1
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('--fps', '0'),
+        ('--fps', '-5'),
+        ('--jobs', '0'),
+        ('--max-age', 'nan'),
+        ('--max-skew', '-1'),
+        ('--size', '640'),
+        ('--gop', '0'),
+        ('--codec', 'vp9'),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(
+    tmp_path: Path, recording: Recording, words: tuple[str, str]
+) -> None:
+    recording(tmp_path / 'a', seconds=0.05)
+    assert run(tmp_path / 'a', '--out', tmp_path / 'out', *words) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a']
 
 
 def test_the_size_and_the_codec_are_options(tmp_path: Path, recording: Recording) -> None:
@@ -354,8 +419,7 @@ def test_a_second_conversion_to_the_same_place_is_refused(
     tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording(tmp_path / 'a', seconds=0.4)
-    settings = Settings(30, ('wrist', 'overhead'), 0.2, 0.05, Codec())
-    held = convert.Draft(tmp_path / 'out', settings)
+    held = Draft(tmp_path / 'out')
     assert run(tmp_path / 'a', '--out', tmp_path / 'out') == 1
     assert 'by another process' in capsys.readouterr().err
     held.close()

@@ -50,6 +50,18 @@ def test_a_jpeg_gives_the_frame_that_its_pixels_would_give() -> None:
     assert psnr(short.to_ndarray(format='rgb24'), image) > 38
 
 
+def test_a_jpeg_that_is_to_be_turned_is_turned_as_for_the_policy() -> None:
+    data = to_jpeg(scene(0))
+    entry = b'\x12\x01\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00'  # orientation: upside down
+    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0' + entry + b'\0\0\0\0'
+    turned = data[:2] + b'\xff\xe1' + (2 + len(exif)).to_bytes(2, 'big') + exif + data[2:]
+    message = SimpleNamespace(format='jpeg', data=np.frombuffer(turned, np.uint8))
+    image = pixels(message, 'topic')
+    assert psnr(image, scene(0)[::-1, ::-1]) > 30
+    frame = Picture('topic').frame(message)
+    assert np.array_equal(frame.to_ndarray(format='rgb24'), image)
+
+
 @pytest.mark.parametrize('sampling', ['444', '422', '420'])
 def test_jpegs_of_any_sampling_are_taken(sampling: str) -> None:
     image = scene(0)
@@ -62,6 +74,15 @@ def test_jpegs_of_any_sampling_are_taken(sampling: str) -> None:
 
 def test_what_is_no_image_of_the_camera_is_refused() -> None:
     picture = Picture('wrist')
+    data = to_jpeg(scene(0))
+    for part in (0.3, 0.9, 0.995):
+        cut = SimpleNamespace(
+            format='jpeg', data=np.frombuffer(data[: int(part * len(data))], 'u1')
+        )
+        with pytest.raises(UserError, match='wrist'):
+            pixels(cut, 'wrist')
+        with pytest.raises(UserError, match='wrist'):
+            picture.frame(cut)
     with pytest.raises(UserError, match='wrist: not a JPEG'):
         picture.frame(SimpleNamespace(format='jpeg', data=np.frombuffer(b'\xff\xd8no', np.uint8)))
     with pytest.raises(UserError, match='wrist: not a JPEG'):

@@ -18,11 +18,10 @@ from lerobot.datasets.feature_utils import get_hf_features_from_features
 from lerobot.datasets.utils import update_chunk_file_indices
 
 from so101_episodes.bag import sync
-from so101_node.error import UserError
 from so101_policy.features import ACTION, JOINT_NAMES, STATE, image_feature
 from so101_training.conversion import manifest
 from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion
-from so101_training.conversion.piece import Piece, Settings
+from so101_training.conversion.piece import LONGEST, Piece, Settings
 from so101_training.conversion.source import Source
 from so101_training.conversion.video import Codec, joined
 
@@ -41,11 +40,10 @@ def write(
 ) -> None:
     """Write the dataset to `staging`, which must not exist: that at `base`, and the new episodes.
 
-    Raises OSError, and UserError when `base` is of other settings.
+    `base` must be of the same settings. Raises OSError.
     """
     before = Conversion.load(base) if base else Conversion(settings.to_json(), (), ())
     if base:
-        _check_same(before.settings, settings, base)
         _copy(base, staging)
         meta = LeRobotDatasetMetadata(_name(base), root=staging)
     else:
@@ -57,8 +55,10 @@ def write(
     files = {camera: _videos(meta, camera, made, settings) for camera in settings.cameras}
     _write_tables(meta, made, files, settings)
     meta.finalize()
-    remarks = manifest.table({first + i: piece.remarks for i, (_, piece) in enumerate(made)})
-    pq.write_table(manifest.extended(staging / REMARKS, remarks), staging / REMARKS)
+    manifest.extend(
+        staging / REMARKS,
+        (manifest.table(first + i, piece.contents()[1]) for i, (_, piece) in enumerate(made)),
+    )
     conversion = Conversion(
         before.settings,
         (*before.episodes, *(_described(source, piece) for source, piece in made)),
@@ -83,22 +83,16 @@ def _features(settings: Settings) -> dict[str, dict[str, Any]]:
     return {ACTION: dict(joints), STATE: dict(joints), **cameras}
 
 
-def _check_same(had: Mapping[str, Any], settings: Settings, base: Path) -> None:
-    wanted = settings.to_json()
-    differ = [name for name in wanted if had.get(name) != wanted[name]]
-    if differ:
-        raise UserError(
-            f'{base} was converted with other settings: '
-            + ', '.join(f'{name} {had.get(name)}, not {wanted[name]}' for name in differ)
-            + '; give the same ones, or another --out'
-        )
-
-
 def _copy(base: Path, staging: Path) -> None:
-    """Copy a dataset: what is never changed, by hard links, and meta/, which is."""
-    shutil.copytree(base / 'meta', staging / 'meta')
-    for name in ('data', 'videos'):
-        shutil.copytree(base / name, staging / name, copy_function=_link)
+    """Copy all there is: meta/, which is written to, and the rest, which is not, by hard links."""
+    staging.mkdir()
+    for entry in base.iterdir():
+        if entry.name == 'meta':
+            shutil.copytree(entry, staging / entry.name)
+        elif entry.is_dir():
+            shutil.copytree(entry, staging / entry.name, symlinks=True, copy_function=_link)
+        else:
+            _link(str(entry), str(staging / entry.name))
 
 
 def _link(source: str, target: str) -> None:
@@ -118,14 +112,16 @@ def _videos(
     key = image_feature(camera)
     limit = meta.video_files_size_in_mb * _MB
     groups: list[list[Piece]] = []
-    size = 0
+    size = frames = 0
     for _, piece in made:
         own = piece.video(camera).stat().st_size
-        if not groups or size + own > limit:
+        long = frames + piece.frames > LONGEST * settings.fps
+        if not groups or size + own > limit or long:
             groups.append([])
-            size = 0
+            size = frames = 0
         groups[-1].append(piece)
         size += own
+        frames += piece.frames
     places = []
     assert meta.video_path is not None
     for chunk, file, group in _numbered(meta, f'videos/{key}', groups):
@@ -134,13 +130,13 @@ def _videos(
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         joined([piece.video(camera) for piece in group], path, settings.fps)
-        ends = list(accumulate(len(piece) for piece in group))
+        ends = list(accumulate(piece.frames for piece in group))
         for piece, end in zip(group, ends, strict=True):
             places.append(
                 {
                     f'videos/{key}/chunk_index': chunk,
                     f'videos/{key}/file_index': file,
-                    f'videos/{key}/from_timestamp': (end - len(piece)) / settings.fps,
+                    f'videos/{key}/from_timestamp': (end - piece.frames) / settings.fps,
                     f'videos/{key}/to_timestamp': end / settings.fps,
                 }
             )
@@ -192,18 +188,17 @@ def _write_tables(
             statistics = compute_episode_stats(
                 columns, {name: meta.features[name] for name in columns}
             )
-            statistics |= {image_feature(c): dict(piece.statistics[c]) for c in settings.cameras}
+            of_images, _ = piece.contents()
+            statistics |= {image_feature(c): of_images[c] for c in settings.cameras}
             place = {'data/chunk_index': chunk, 'data/file_index': file}
             for of_camera in videos.values():
                 place |= of_camera[number]
-            known = {
-                'outcome': source.outcome,
-                'reason': source.reason,
-                'kind': source.kind,
-                'source': source.name,
-            }
             meta.save_episode(
-                meta.total_episodes, len(piece), [source.task], statistics, {**place, **known}
+                meta.total_episodes,
+                piece.frames,
+                [source.task],
+                statistics,
+                {**place, **_of_ours(source)},
             )
     finally:
         if writer is not None:
@@ -213,11 +208,12 @@ def _write_tables(
 def _columns(
     meta: LeRobotDatasetMetadata, task: str, piece: Piece, fps: int
 ) -> dict[str, np.ndarray]:
-    count, begin = len(piece), meta.total_frames
+    count, begin = piece.frames, meta.total_frames
+    states, actions = piece.joints()
     meta.save_episode_tasks([task])
     return {
-        ACTION: piece.actions,
-        STATE: piece.states,
+        ACTION: actions,
+        STATE: states,
         'timestamp': (np.arange(count) / fps).astype(np.float32),
         'frame_index': np.arange(count),
         'episode_index': np.full(count, meta.total_episodes),
@@ -234,14 +230,29 @@ def _encoder(codec: Codec) -> RGBEncoderConfig:
     )
 
 
+def _of_ours(source: Source) -> dict[str, str]:
+    """Return the columns of meta/episodes that are not LeRobot's.
+
+    A new one is missing in the datasets that there are, and these could no longer be appended to:
+    its readers must do without it.
+    """
+    return {
+        'outcome': source.outcome,
+        'reason': source.reason,
+        'kind': source.kind,
+        'source': source.name,
+    }
+
+
 def _described(source: Source, piece: Piece) -> dict[str, Any]:
     return {
         'source': str(source.folder),
-        'key': source.key,
+        'recording': source.recording,
+        'task': source.task,
         'outcome': source.outcome,
         'reason': source.reason,
-        'frames': len(piece),
-        'remarks': manifest.counts(piece.remarks),
+        'frames': piece.frames,
+        'remarks': piece.remarks,
     }
 
 

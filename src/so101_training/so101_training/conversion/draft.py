@@ -8,18 +8,23 @@ import fcntl
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from so101_episodes.bag import sync
 from so101_node.error import UserError
+from so101_training.conversion.manifest import CONVERSION
 from so101_training.conversion.piece import Settings
+
+# Of what is in it; another one is not taken up.
+_FORMAT = 1
 
 
 class Draft:
     """Nobody else has it until close(), or the end of this process."""
 
-    def __init__(self, out: Path, settings: Settings) -> None:
-        """Make it or take up what is there; pieces of other settings are deleted.
+    def __init__(self, out: Path) -> None:
+        """Make it, or take up what is there; put back a dataset that was on the move.
 
         Raises UserError when another conversion to `out` runs, and OSError.
         """
@@ -38,12 +43,7 @@ class Draft:
             self._old.rename(out)
         for rest in (self._old, self.dataset):
             shutil.rmtree(rest, ignore_errors=True)
-        note = self._folder / 'settings.json'
-        text = json.dumps(settings.to_json())
-        if not note.exists() or note.read_text() != text:
-            shutil.rmtree(self.pieces, ignore_errors=True)
-            note.write_text(text)
-        self.pieces.mkdir(exist_ok=True)
+        self._base = self._identity()
 
     @property
     def pieces(self) -> Path:
@@ -57,8 +57,25 @@ class Draft:
     def _old(self) -> Path:
         return self._folder / 'old'
 
+    def begin(self, settings: Settings) -> None:
+        """Make room for pieces; delete those of other settings. Raises OSError."""
+        note = self._folder / 'settings.json'
+        text = json.dumps({'format': _FORMAT, **settings.to_json()})
+        if not note.exists() or note.read_text() != text:
+            shutil.rmtree(self.pieces, ignore_errors=True)
+            note.write_text(text)
+        self.pieces.mkdir(exist_ok=True)
+
     def publish(self) -> None:
-        """Put the dataset in its place, whole, in that of an old one where there is one."""
+        """Put the dataset in its place, whole, in that of an old one where there is one.
+
+        Raises UserError when something has appeared there or changed since the beginning.
+        """
+        if self._identity() != self._base:
+            raise UserError(
+                f'{self._out} has appeared or changed meanwhile; move it away, or see what is in '
+                'it, and call this again: what was converted is kept'
+            )
         if self._out.exists():
             self._out.rename(self._old)
         self.dataset.rename(self._out)
@@ -70,4 +87,18 @@ class Draft:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
+        """Let others have it; delete it when nothing was converted."""
+        with suppress(OSError):
+            if not any(self.pieces.iterdir()):
+                self.discard()
+        with suppress(OSError):
+            self._folder.rmdir()
         os.close(self._lock)
+
+    def _identity(self) -> tuple[int, ...] | None:
+        """Return what changes when another dataset takes the place of the one there."""
+        if not self._out.exists():
+            return None
+        file = self._out / CONVERSION
+        found = (file if file.exists() else self._out).stat()
+        return (self._out.stat().st_ino, found.st_ino, found.st_mtime_ns)

@@ -1,6 +1,6 @@
 """What a dataset says of its conversion: meta/manifest.parquet and meta/conversion.json."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from so101_training.conversion.ticks import Remark
 
 REMARKS = 'meta/manifest.parquet'
 CONVERSION = 'meta/conversion.json'
+
+_OF_EPISODES = ('source', 'recording', 'outcome', 'task')
+_OF_OTHERS = ('source', 'why')
 
 _SCHEMA = pa.schema(
     {
@@ -32,8 +35,8 @@ _SCHEMA = pa.schema(
 class Conversion:
     """conversion.json: the settings, each episode's source, and what was left out, and why.
 
-    `episodes`: source, key, outcome, reason, frames and the counts of remarks by stream and kind
-    of each, in the dataset's order. `left_out`: source and why.
+    `episodes`: source, recording, outcome, reason, task, frames and the counts of remarks by
+    stream and kind of each, in the dataset's order. `left_out`: source and why.
     """
 
     settings: Mapping[str, Any]
@@ -49,11 +52,15 @@ class Conversion:
                 f'{dataset} was not made by convert: it has no {CONVERSION}; give another --out'
             )
         values = json_object.read(path)
-        return cls(
-            json_object.field(values, 'settings', dict, path),
-            tuple(json_object.field(values, 'episodes', list, path)),
-            tuple(json_object.field(values, 'left_out', list, path)),
-        )
+        entries = {}
+        for name, texts in (('episodes', _OF_EPISODES), ('left_out', _OF_OTHERS)):
+            entries[name] = tuple(json_object.field(values, name, list, path))
+            for entry in entries[name]:
+                if not isinstance(entry, dict):
+                    raise UserError(f'{path}: {name} holds {entry!r}, expected objects')
+                for text in texts:
+                    json_object.field(entry, text, str, f'{path}: {name}')
+        return cls(json_object.field(values, 'settings', dict, path), **entries)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,26 +70,26 @@ class Conversion:
         }
 
 
-def table(remarks: Mapping[int, Iterable[Remark]]) -> pa.Table:
-    """Return the remarks of each episode of a dataset as a table, a row each."""
-    rows = [(episode, remark) for episode, found in remarks.items() for remark in found]
+def table(episode: int, remarks: Sequence[Remark]) -> pa.Table:
+    """Return the remarks of an episode of a dataset as a table, a row each."""
     columns = {
-        'episode_index': [episode for episode, _ in rows],
-        'frame_index': [remark.frame for _, remark in rows],
-        'stream': [remark.stream for _, remark in rows],
-        'kind': [remark.kind for _, remark in rows],
-        'stamp_ns': [remark.stamp for _, remark in rows],
-        'age_ms': [None if r.age is None else round(1e3 * r.age, 3) for _, r in rows],
-        'reason': [remark.reason for _, remark in rows],
+        'episode_index': [episode] * len(remarks),
+        'frame_index': [remark.frame for remark in remarks],
+        'stream': [remark.stream for remark in remarks],
+        'kind': [remark.kind for remark in remarks],
+        'stamp_ns': [remark.stamp for remark in remarks],
+        'age_ms': [None if r.age is None else round(1e3 * r.age, 3) for r in remarks],
+        'reason': [remark.reason for remark in remarks],
     }
     return pa.table(columns, schema=_SCHEMA)
 
 
-def extended(path: Path, new: pa.Table) -> pa.Table:
-    """Return the table in the file, where there is one, followed by the new one."""
-    if not path.exists():
-        return new
-    return pa.concat_tables([pq.read_table(path, schema=_SCHEMA), new])
+def extend(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write the rows that are in the file, where there is one, and those of the tables."""
+    before = [pq.read_table(path, schema=_SCHEMA)] if path.exists() else []
+    with pq.ParquetWriter(path, _SCHEMA) as writer:
+        for rows in (*before, *tables):
+            writer.write_table(rows)
 
 
 def counts(remarks: Iterable[Remark]) -> dict[str, dict[str, int]]:

@@ -15,14 +15,20 @@ from so101_episodes.bag import sync
 from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import images_of
 from so101_node.error import UserError
-from so101_policy.features import pixels
 from so101_training.conversion.image_statistics import ImageStatistics, sampled
+from so101_training.conversion.manifest import counts
 from so101_training.conversion.streams import read
 from so101_training.conversion.ticks import Remark, Ticks, ticks
 from so101_training.conversion.video import Codec, Picture, VideoFile
 
 _FRAMES = 'frames.npz'
 _NOTE = 'piece.json'
+
+
+# s of an episode, and of a file of several. LeRobot 0.6.1 compares a frame's time with that of the
+# file in 32-bit floats, which are 6e-5 s apart up to 1024 s and 1.2e-4 beyond; its tolerance is
+# 1e-4 s.
+LONGEST = 1000
 
 
 class Stopped(Exception):
@@ -47,21 +53,31 @@ class Settings:
 
 @dataclass(frozen=True)
 class Piece:
-    """`states`, `actions`: (n, 6), dataset units, float32. `statistics`: of each camera's images,
-    as LeRobot's. Its videos are `<camera>.mp4` in `folder`.
+    """`frames` of them. `remarks`: how many, by stream and kind. Its videos are `<camera>.mp4`.
+
+    What it holds is read when it is asked for: a dataset may have thousands.
     """
 
     folder: Path
-    states: NDArray[np.float32]
-    actions: NDArray[np.float32]
-    statistics: Mapping[str, Mapping[str, NDArray[np.float64]]]
-    remarks: tuple[Remark, ...]
+    frames: int
+    remarks: Mapping[str, Mapping[str, int]]
 
     def video(self, camera: str) -> Path:
         return self.folder / f'{camera}.mp4'
 
-    def __len__(self) -> int:
-        return len(self.states)
+    def joints(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return states and actions, (n, 6) each, dataset units."""
+        with np.load(self.folder / _FRAMES, allow_pickle=False) as arrays:
+            return arrays['states'], arrays['actions']
+
+    def contents(self) -> tuple[dict[str, dict[str, NDArray[np.float64]]], list[Remark]]:
+        """Return the statistics of each camera's images, as LeRobot's, and the remarks."""
+        note = json.loads((self.folder / _NOTE).read_text())
+        statistics = {
+            camera: {name: np.array(value) for name, value in found.items()}
+            for camera, found in note['statistics'].items()
+        }
+        return statistics, [Remark(*remark) for remark in note['remarks']]
 
     @classmethod
     def load(cls, folder: Path) -> 'Piece | None':
@@ -69,20 +85,19 @@ class Piece:
         if not (folder / _NOTE).is_file():
             return None
         note = json.loads((folder / _NOTE).read_text())
-        with np.load(folder / _FRAMES, allow_pickle=False) as arrays:
-            states, actions = arrays['states'], arrays['actions']
-        statistics = {
-            camera: {name: np.array(value) for name, value in found.items()}
-            for camera, found in note['statistics'].items()
-        }
-        remarks = tuple(Remark(*remark) for remark in note['remarks'])
-        return cls(folder, states, actions, statistics, remarks)
+        return cls(folder, note['frames'], counts(Remark(*r) for r in note['remarks']))
 
 
 def plan(folder: Path, settings: Settings) -> Ticks:
     """Choose an episode's frames; raises UserError when they are not to be had."""
-    streams = read(folder, settings.cameras, settings.max_age)
-    return ticks(streams, settings.fps, settings.max_age, settings.max_skew)
+    streams = read(folder, settings.cameras)
+    found = ticks(streams, settings.fps, settings.max_age, settings.max_skew)
+    if (seconds := len(found.times) / settings.fps) > LONGEST:
+        raise UserError(
+            f'it lasts {seconds:.0f} s; LeRobot keeps the times of frames in 32 bits, and beyond '
+            f'{LONGEST} s no longer finds each frame: record shorter episodes'
+        )
+    return found
 
 
 def film(
@@ -100,7 +115,7 @@ def film(
     """
     bag = RecordedBag(folder)
     recorded = images_of(bag, camera)
-    picture = Picture(recorded.topic.name)
+    picture = Picture(recorded.topic.name, settings.codec.size)
     wanted, counts = np.unique(numbers, return_counts=True)
     looked_at = set(sampled(len(numbers)).tolist())
     statistics = ImageStatistics()
@@ -120,7 +135,7 @@ def film(
                 image: Array | None = None
                 for index in range(frame, frame + times):
                     if index in looked_at:
-                        image = pixels(message, recorded.topic.name) if image is None else image
+                        image = picture.pixels(message) if image is None else image
                         statistics.add(image)
             except UserError as error:
                 raise UserError(f'image {number} of the {camera} camera: {error}') from error
@@ -129,8 +144,10 @@ def film(
             progress(times)
         file.close()
     except BaseException:
-        file.abandon()
-        part.unlink(missing_ok=True)
+        try:
+            file.abandon()
+        finally:
+            part.unlink(missing_ok=True)
         raise
     sync(part)
     part.rename(path)
@@ -147,6 +164,7 @@ def save(
     states, actions = frames.states.astype(np.float32), frames.actions.astype(np.float32)
     np.savez(scratch / _FRAMES, states=states, actions=actions)
     note = {
+        'frames': len(states),
         'statistics': {
             camera: {name: value.tolist() for name, value in found.items()}
             for camera, found in statistics.items()
@@ -159,4 +177,4 @@ def save(
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
     sync(folder.parent)
-    return Piece(folder, states, actions, statistics, frames.remarks)
+    return Piece(folder, len(states), counts(frames.remarks))

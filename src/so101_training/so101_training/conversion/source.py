@@ -11,6 +11,8 @@ from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import RecordedEpisode
 from so101_node.error import UserError
 
+_MOST = 100_000  # episodes, in a range of numbers
+
 _METADATA = 'metadata.yaml'
 _DATA = ('.mcap', '.db3', '.zstd')
 
@@ -20,7 +22,8 @@ class Source:
     """One recorded episode, the `number`-th of those that were found, from 0.
 
     `outcome` is 'unlabelled' for a bag without episode.json. `broken` says why it cannot be
-    converted, or is empty. `key` changes when the recording does.
+    converted, or is empty. `key` changes when its files change or move, `recording` is what was
+    recorded, wherever it is and whatever its label.
     """
 
     number: int
@@ -31,6 +34,7 @@ class Source:
     reason: str
     duration: float
     key: str
+    recording: str
     broken: str = ''
 
     @property
@@ -53,7 +57,7 @@ def find(paths: Iterable[Path]) -> list[Path]:
             for folder in sorted(path.iterdir())
             if folder.is_dir() and folder.name != PARTIAL and _is_recording(folder)
         ]
-        if _is_recording(path):
+        if (path / _METADATA).exists() or (not inside and _is_recording(path)):
             inside = [path]
         if not inside:
             raise UserError(f'{path}: no episode in it; give episodes, or a folder of episodes')
@@ -63,20 +67,19 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 def look(number: int, folder: Path) -> Source:
     """Return what is known of a recording without reading its messages."""
+    known, duration, recording, broken = ('', '', 'unlabelled', ''), 0.0, '', ''
     try:
+        bag = RecordedBag(folder)
+        duration, recording = bag.duration, f'{bag.started}+{bag.count}'
         if (folder / FILE).exists():
             episode = Episode.load(folder)
             known = (episode.kind, episode.task, episode.outcome, episode.reason)
-            duration = episode.duration_s
             broken = _clock(episode)
-            RecordedBag(folder)
         else:
             known = ('', RecordedEpisode(folder).task, 'unlabelled', '')
-            duration, broken = RecordedBag(folder).duration, ''
     except UserError as error:
-        known, duration, broken = ('', '', 'unlabelled', ''), 0.0, str(error)
-    broken = broken.removeprefix(f'{folder}: ')
-    return Source(number, folder, *known, duration, _key(folder), broken)
+        broken = str(error).removeprefix(f'{folder}: ')
+    return Source(number, folder, *known, duration, _key(folder), recording, broken)
 
 
 def numbers(text: str, where: str) -> set[int]:
@@ -84,7 +87,8 @@ def numbers(text: str, where: str) -> set[int]:
     found: set[int] = set()
     for part in filter(None, (part.strip() for part in text.split(','))):
         first, separator, last = part.partition('-')
-        if not first.isdecimal() or (separator and not last.isdecimal()):
+        plain = first.isdecimal() and (last.isdecimal() or not separator)
+        if not plain or int(last or first) - int(first) not in range(_MOST):
             raise UserError(f'{where} {part!r}: expected numbers such as 3,17,20-25')
         found |= set(range(int(first), int(last or first) + 1))
     return found

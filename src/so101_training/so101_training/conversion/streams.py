@@ -41,12 +41,18 @@ def cameras(folder: Path) -> list[str]:
     ]
 
 
-def read(folder: Path, wanted: Iterable[str], max_back: float) -> Streams:
+# s by which a stamp may be before the one received before it: one overtook the other on its way.
+_MOST_BACK = 0.2
+
+# s between a stamp and its receipt, of half of a stream: an image takes 50 ms, another clock more.
+_MOST_AWAY = 0.3
+
+
+def read(folder: Path, wanted: Iterable[str]) -> Streams:
     """Read an episode's samples, all but the images themselves.
 
-    `max_back`: seconds by which a stamp may be before the one received before it, as when a
-    message is overtaken on its way. Raises UserError for a broken bag, a topic that is missing, a
-    clock that was set back or is another one, and for what is no joint state of the robot.
+    Raises UserError for a broken bag, a topic that is missing, a clock that was set back or is
+    another one, and for what is no joint state of the robot.
     """
     bag = RecordedBag(folder)
     states = bag.require(JOINT_STATES)
@@ -54,6 +60,7 @@ def read(folder: Path, wanted: Iterable[str], max_back: float) -> Streams:
     films = {camera: images_of(bag, camera) for camera in wanted}
     recorded = [*films.values(), states, *([reference] if reference else [])]
     stamps: dict[str, list[int]] = {each.topic.name: [] for each in recorded}
+    aways: dict[str, list[int]] = {each.topic.name: [] for each in recorded}
     poses: dict[str, list[NDArray[np.float64]]] = {}
     readers: dict[str, JointReader] = {}
     for each in [states, *([reference] if reference else [])]:
@@ -62,14 +69,22 @@ def read(folder: Path, wanted: Iterable[str], max_back: float) -> Streams:
         times = stamps[topic.name]
         try:
             times.append(checked_stamp(folder, topic, stamp(data), received))
+            aways[topic.name].append(received - times[-1])
             if topic.name in readers:
                 poses[topic.name].append(readers[topic.name].read(data))
         except ValueError as error:
             raise UserError(f'{topic.name}: {error}; check its publisher') from error
-        if len(times) > 1 and times[-2] - times[-1] > max_back * 1e9:
+        if len(times) > 1 and times[-2] - times[-1] > _MOST_BACK * 1e9:
             raise UserError(
                 f'the time runs back by {(times[-2] - times[-1]) * 1e-9:.2f} s on {topic.name}: '
                 'the clock was set while it was recorded; record it again'
+            )
+
+    for name, away in aways.items():
+        if away and abs(np.median(away)) > _MOST_AWAY * 1e9:
+            raise UserError(
+                f'{name} is received {np.median(away) * 1e-9:.2f} s after its stamps say: they '
+                'are of another clock; set its publisher to system time and record it again'
             )
 
     def series(topic: Topic) -> Series:

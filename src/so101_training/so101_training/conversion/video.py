@@ -10,20 +10,24 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from so101_cameras.image import Array
 from so101_description.cameras import IMAGE_SHAPE
 from so101_node.error import UserError
 from so101_policy.features import pixels
 
-# Those of LeRobot that make their files in software (lerobot.configs.video), by its names.
-CODECS = ('h264', 'hevc', 'libsvtav1')
+# Those of LeRobot that make their files in software (lerobot.configs.video), by its names, and
+# the presets and qualities with which they come out about alike, 36 dB.
+PRESETS = {'h264': 'veryfast', 'hevc': 'veryfast', 'libsvtav1': '12'}
+QUALITIES = {'h264': 23, 'hevc': 25, 'libsvtav1': 30}
+CODECS = tuple(PRESETS)
 
 _PIXELS = 'yuv420p'
 _SHAPE = IMAGE_SHAPE[:2]
 
-_JPEG = b'\xff\xd8'
+_JPEG, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+_HEAD = 4096  # bytes in which what is known of a picture stands
 _JPEG_PIXELS = 'yuvj420p'  # as OpenCV and image_transport make them
 
 # From the full range of a JPEG (JFIF) to that of a video (ITU-R BT.601): brightness 16 to 235,
@@ -39,20 +43,20 @@ class Codec:
     """How videos are made, in the words of LeRobot's RGBEncoderConfig.
 
     `g`: frames from one that is decodable by itself to the next. `crf`: quality, the lower the
-    better. `width`, `height`: of the videos; None: the camera's.
+    better. `width`, `height`: of the videos.
     """
 
     vcodec: str = 'h264'
     g: int = 2
     crf: int = 23
     preset: str = 'veryfast'
-    width: int | None = None
-    height: int | None = None
+    width: int = IMAGE_SHAPE[1]
+    height: int = IMAGE_SHAPE[0]
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the videos."""
-        return self.width or IMAGE_SHAPE[1], self.height or IMAGE_SHAPE[0]
+        return self.width, self.height
 
     @property
     def extra(self) -> dict[str, str]:
@@ -91,29 +95,48 @@ class Codec:
 
 
 class Picture:
-    """Makes frames of one camera's messages."""
+    """Makes frames of one camera's messages, of the size that videos have."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, size: tuple[int, int] = _SHAPE[::-1]) -> None:
+        """`size`: width and height."""
         self._topic = topic
+        self._size = size
         self._decoder: Any = av.CodecContext.create('mjpeg', 'r')
         self._decoder.thread_count = 1
 
     def frame(self, message: Any) -> av.VideoFrame:
         """Return the frame of an Image or CompressedImage; UserError as features.pixels."""
-        data = None if hasattr(message, 'encoding') else message.data.tobytes()
-        if data is not None and data.startswith(_JPEG):
+        data = b'' if hasattr(message, 'encoding') else message.data.tobytes()
+        if _is_plain(data) and self._size == _SHAPE[::-1]:
             try:
                 (frame,) = self._decoder.decode(av.Packet(data))
-            except (av.FFmpegError, ValueError) as error:
-                raise UserError(f'{self._topic}: not a JPEG image: {error}') from error
-            if frame.format.name == _JPEG_PIXELS and (frame.height, frame.width) == _SHAPE:
-                return _of_jpeg(frame)
-        return self.of_pixels(pixels(message, self._topic))
+            except (av.FFmpegError, ValueError):
+                pass  # what the policy makes of it, or refuses, is found below
+            else:
+                if frame.format.name == _JPEG_PIXELS and (frame.height, frame.width) == _SHAPE:
+                    return _of_jpeg(frame)
+        return self.of_pixels(self.pixels(message))
+
+    def pixels(self, message: Any) -> Array:
+        """Return the rgb8 pixels, (height, width, 3), that the policy would see, at that size.
+
+        UserError as features.pixels.
+        """
+        image = pixels(message, self._topic)
+        if self._size == _SHAPE[::-1]:
+            return image
+        return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
     @staticmethod
     def of_pixels(image: Array) -> av.VideoFrame:
         """Return the frame of rgb8 pixels, (height, width, 3)."""
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(image), 'rgb24')
+
+
+def _is_plain(data: bytes) -> bool:
+    """Return whether it is a JPEG that is whole and is not to be turned (Exif)."""
+    whole = data.startswith(_JPEG) and data.rstrip(b'\0').endswith(_JPEG_END)
+    return whole and b'Exif' not in data[:_HEAD]
 
 
 def _of_jpeg(frame: av.VideoFrame) -> av.VideoFrame:
@@ -143,22 +166,18 @@ class VideoFile:
     def __init__(self, path: Path, fps: int, codec: Codec) -> None:
         self._container = av.open(str(path), 'w', format='mp4')
         self._stream = _video_stream(self._container, codec, fps)
-        self._size = codec.size
-        self._stream.width, self._stream.height = self._size
+        self._stream.width, self._stream.height = codec.size
         self._stream.pix_fmt = _PIXELS
         self._stream.time_base = self._tick = Fraction(1, fps)
         self._reformatter = VideoReformatter()  # one for all: making one takes a third of a frame
         self._frames = 0
 
     def write(self, frame: av.VideoFrame, times: int = 1) -> None:
-        """Append a frame, as many times as it is to be seen."""
-        width, height = self._size
-        small = self._reformatter.reformat(
-            frame, width, height, _PIXELS, interpolation=Interpolation.BILINEAR
-        )
+        """Append a frame of the codec's size, as many times as it is to be seen."""
+        yuv = self._reformatter.reformat(frame, format=_PIXELS)
         for _ in range(times):
-            small.pts, small.time_base = self._frames, self._tick
-            self._container.mux(self._stream.encode(small))
+            yuv.pts, yuv.time_base = self._frames, self._tick
+            self._container.mux(self._stream.encode(yuv))
             self._frames += 1
 
     def close(self) -> None:

@@ -59,29 +59,21 @@ _shared = _Shared()
 def convert(
     sources: Sequence[Source],
     settings: Settings,
-    room: Path,
+    pieces: Path,
     jobs: int,
     progress: Callable[[int], None],
 ) -> Iterator[tuple[Source, Piece | str]]:
-    """Yield each source with its piece in `room`, or why there is none, as they are done.
+    """Yield each source with its piece, or why there is none, as they are done.
 
-    Pieces that are in `room` already are taken as they are. `progress` hears, from time to time,
-    how many frames of all cameras were written. Raises UserError when a process of the pool dies,
-    and OSError.
+    The pieces are folders in `pieces`. `progress` hears, from time to time, how many frames of all
+    cameras were written. Raises UserError when a process of the pool dies, and OSError.
     """
-    missing = []
-    for source in sources:
-        if known := Piece.load(room / source.key):
-            yield source, known
-        else:
-            missing.append(source)
-    if not missing:
-        return
     context = multiprocessing.get_context('spawn')
     frames, stop = context.Value('q', 0), context.Event()
     pool = ProcessPoolExecutor(jobs, context, _begin, (frames, stop))
     try:
-        yield from _Bench(pool, missing, settings, room, jobs, lambda: progress(frames.value))
+        _start(pool)
+        yield from _Queue(pool, sources, settings, pieces, jobs, lambda: progress(frames.value))
     except BrokenProcessPool as error:
         raise UserError(
             'a process that converts was killed, perhaps for want of memory; call it again, it '
@@ -92,7 +84,7 @@ def convert(
         pool.shutdown(cancel_futures=True)
 
 
-class _Bench:
+class _Queue:
     """Hands the episodes to the pool, not many more of them at a time than it has processes."""
 
     def __init__(
@@ -100,14 +92,14 @@ class _Bench:
         pool: ProcessPoolExecutor,
         sources: Sequence[Source],
         settings: Settings,
-        room: Path,
+        pieces: Path,
         jobs: int,
         look: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._waiting = deque(sources)
         self._settings = settings
-        self._room = room
+        self._pieces = pieces
         self._jobs = jobs
         self._look = look
         self._plans: dict[Future[Any], Source] = {}
@@ -134,7 +126,7 @@ class _Bench:
         except UserError as error:
             yield source, str(error).removeprefix(f'{source.folder}: ')
             return
-        scratch = self._room / f'{source.key}.scratch'
+        scratch = self._pieces / f'{source.key}.scratch'
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         order = _Order(source, scratch, frames, set(self._settings.cameras))
@@ -163,8 +155,17 @@ class _Bench:
             shutil.rmtree(order.scratch)
             yield order.source, order.failure.removeprefix(f'{order.source.folder}: ')
             return
-        folder = self._room / order.source.key
+        folder = self._pieces / order.source.key
         yield order.source, piece.save(order.scratch, folder, order.frames, order.statistics)
+
+
+def _start(pool: ProcessPoolExecutor) -> None:
+    """Start the processes with Ctrl-C held back: while they import they could not say why."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(frames: Any, stop: Event) -> None:
