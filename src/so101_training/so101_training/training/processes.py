@@ -89,5 +89,5 @@ def run(count: int, words: Sequence[str]) -> None:
 
 def report(text: str) -> None:
     """Hand an error of this process to the one that started it all."""
-    if is_main() and inside():
+    if inside():
         Path(os.environ[_ERROR]).write_text(text)

@@ -314,7 +314,7 @@ class Trainer:
     def _link_last(self, checkpoint_dir: Path) -> None:
         checkpoint_writer.link_last(checkpoint_dir)
         self._display.say(f'{checkpoint_dir}\n{table(self._milestones)}')
-        if self._ending:
+        if self._ending and self._milestones[-1].step < self._config.steps:
             raise self._interrupted()
 
     def _interrupted(self) -> Interrupted:
