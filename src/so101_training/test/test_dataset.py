@@ -1,11 +1,16 @@
+import contextlib
 import io
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -237,6 +242,34 @@ def test_batches_are_the_same_whoever_makes_them(original: Path, tmp_path: Path)
         dataset, _ = make_datasets(config, cache=tmp_path, console=console())
         for ours, theirs in zip(loader_of(dataset, workers), wanted, strict=True):
             assert_same(ours, theirs)
+
+
+KILLED = """
+import os, signal, sys
+import psutil
+from test_dataset import NONE, config_of, console, loader_of, make_datasets
+from pathlib import Path
+dataset, _ = make_datasets(config_of(Path(sys.argv[1])), cache=NONE, console=console())
+batches = iter(loader_of(dataset, 2))
+next(batches), next(batches)
+print(*(worker.pid for worker in psutil.Process().children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_trainer_that_is_killed(original: Path) -> None:
+    trainer = subprocess.run(
+        [sys.executable, '-c', KILLED, original],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert trainer.returncode == -signal.SIGKILL
+    pids = trainer.stdout.split()
+    assert len(pids) == 2
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).wait(20)
 
 
 def test_accelerate_passes_batches_on(original: Path) -> None:
