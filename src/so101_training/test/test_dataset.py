@@ -312,6 +312,12 @@ def test_slower_transforms_are_named_once(original: Path) -> None:
     assert difference.std() > 5
 
 
+def test_a_transform_that_does_not_exist_is_named(original: Path) -> None:
+    wrong = transforms(blur=ImageTransformConfig(1.0, 'Blurr'))
+    with pytest.raises(UserError, match=r"image_transforms: Transform 'Blurr' is not valid"):
+        make_datasets(config_of(original, image_transforms=wrong), cache=NONE, console=console())
+
+
 @pytest.mark.parametrize('name', ['overhead', 'observation.images.overhead'])
 @pytest.mark.parametrize('cached', [False, True])
 def test_an_excluded_camera_needs_no_videos_and_is_not_there(

@@ -61,13 +61,7 @@ def make_datasets(
         raise UserError(
             f'dataset.episodes {episodes}: {meta.root} has episodes 0 to {meta.total_episodes - 1}'
         )
-    transforms = cfg.dataset.image_transforms
-    augmentation = Augmentation(transforms, cfg.seed or 0) if transforms.enable else None
-    if augmentation is not None and augmentation.slow:
-        console.print(
-            'image transforms that take longer, computed as LeRobot does: '
-            + ', '.join(augmentation.slow)
-        )
+    augmentation = _augmentation(cfg, console)
     table, rows = _read(cfg, meta, episodes)
     frames = _frames(meta.root, _clips(cfg, meta, rows), cache, console)
     if cfg.dataset.eval_split == 0.0:
@@ -78,6 +72,20 @@ def make_datasets(
         TrainingDataset(meta, training, *_read(cfg, meta, training), frames, augmentation),
         TrainingDataset(meta, held_out, *_read(cfg, meta, held_out), frames, None),
     )
+
+
+def _augmentation(cfg: TrainPipelineConfig, console: Console) -> Augmentation | None:
+    transforms = cfg.dataset.image_transforms
+    if not transforms.enable:
+        return None
+    try:
+        made = Augmentation(transforms, cfg.seed or 0)
+    except (ValueError, TypeError) as error:
+        raise UserError(f'dataset.image_transforms: {error}') from error
+    if made.slow:
+        names = ', '.join(made.slow)
+        console.print(f'image transforms that take longer, computed as LeRobot does: {names}')
+    return made
 
 
 def _metadata(cfg: TrainPipelineConfig) -> LeRobotDatasetMetadata:
