@@ -98,7 +98,7 @@ def _metadata(cfg: TrainPipelineConfig) -> LeRobotDatasetMetadata:
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f'no dataset {dataset.root or dataset.repo_id}: {str(error).splitlines()[0]}; '
+            f'no dataset {dataset.root or dataset.repo_id}: {" ".join(str(error).split())}; '
             'give the folder that so101 convert wrote as dataset.root'
         ) from error
     if meta.total_episodes == 0 or meta.episodes is None or meta.tasks is None:
@@ -131,7 +131,7 @@ def _exclude(meta: LeRobotDatasetMetadata, exclude_cameras: Collection[str]) -> 
 
 def _check_statistics(meta: LeRobotDatasetMetadata, imagenet: bool) -> None:
     """See that what is normalised has statistics; those of images become ImageNet's if wanted."""
-    stats = meta.stats if meta.stats is not None else {}
+    stats = meta.stats = meta.stats or {}
     if imagenet:
         for key in meta.camera_keys:
             stats[key] = {
