@@ -9,6 +9,7 @@ cores the workers have the other one. To move and scale a batch, which a GPU doe
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -37,7 +38,6 @@ from lerobot.policies.common.vla_utils import resize_with_pad
 from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
 from lerobot.scripts.lerobot_train import _dataloader_worker_kwargs
 from lerobot.transforms import ImageTransformsConfig
-from lerobot.utils.utils import cycle
 from rich.console import Console
 from rich.table import Table
 
@@ -49,14 +49,14 @@ from so101_training.training.dataset import NONE, make_datasets
 from so101_training.training.videos import Array, Clip, VideoFrames
 
 FOLDER = Path('build') / 'bench' / 'dataloader'
-EPISODES, LENGTH, FPS = 6, 150, 30
+EPISODES, LENGTH, FPS = 6, 160, 30  # a whole number of batches
 ORIGINAL_FRAMES = 22_436  # of the original's dataset
 BATCH, UPDATE = 64, 1.27  # samples, seconds: the original's
 WORKERS = (4, 2)  # lerobot-train's default first
 ROUNDS = 2
 STEPS = 8  # beside updates
 # Batches as fast as possible, a multiple of all workers: they come as many at a time.
-BATCHES = {'lerobot': 8, 'videos': 16, 'cache': 32}
+BATCHES = {'lerobot': 12, 'videos': 32, 'cache': 64}
 HEIGHT, WIDTH, _ = IMAGE_SHAPE
 SMALL = (384, 512)  # what SmolVLA makes of IMAGE_SHAPE
 
@@ -172,10 +172,11 @@ def run_loader(kind: str, workers: int) -> None:
         dataset,
         num_workers=workers,
         batch_size=config.batch_size,
-        sampler=sampler,
+        # One epoch after the other, as one: the original's has 351 batches.
+        sampler=itertools.chain.from_iterable(itertools.repeat(sampler)),  # type: ignore[arg-type]
         **_dataloader_worker_kwargs(config),
     )
-    batches = cycle(loader)
+    batches = iter(loader)
     for _ in range(workers):
         next(batches)
     processes = psutil.Process().children(recursive=True)

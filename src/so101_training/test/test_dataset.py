@@ -1,11 +1,16 @@
+import contextlib
 import io
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -239,6 +244,34 @@ def test_batches_are_the_same_whoever_makes_them(original: Path, tmp_path: Path)
             assert_same(ours, theirs)
 
 
+KILLED = """
+import os, signal, sys
+import psutil
+from test_dataset import NONE, config_of, console, loader_of, make_datasets
+from pathlib import Path
+dataset, _ = make_datasets(config_of(Path(sys.argv[1])), cache=NONE, console=console())
+batches = iter(loader_of(dataset, 2))
+next(batches), next(batches)
+print(*(worker.pid for worker in psutil.Process().children()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_trainer_that_is_killed(original: Path) -> None:
+    trainer = subprocess.run(
+        [sys.executable, '-c', KILLED, original],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert trainer.returncode == -signal.SIGKILL
+    pids = trainer.stdout.split()
+    assert len(pids) == 2
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).wait(20)
+
+
 def test_accelerate_passes_batches_on(original: Path) -> None:
     config = config_of(original, image_transforms=transforms())
     dataset, _ = make_datasets(config, cache=NONE, console=console())
@@ -277,6 +310,12 @@ def test_slower_transforms_are_named_once(original: Path) -> None:
     difference = dataset[3]['observation.images.wrist'].float()
     difference -= plain[3]['observation.images.wrist'].float()
     assert difference.std() > 5
+
+
+def test_a_transform_that_does_not_exist_is_named(original: Path) -> None:
+    wrong = transforms(blur=ImageTransformConfig(1.0, 'Blurr'))
+    with pytest.raises(UserError, match=r"image_transforms: Transform 'Blurr' is not valid"):
+        make_datasets(config_of(original, image_transforms=wrong), cache=NONE, console=console())
 
 
 @pytest.mark.parametrize('name', ['overhead', 'observation.images.overhead'])

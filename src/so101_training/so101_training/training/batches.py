@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import signal
 import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from so101_training.training.augmentation import Augmentation, own_random_number
 from so101_training.training.rows import Rows
 from so101_training.training.videos import Array
 
+# prctl's PR_SET_PDEATHSIG.
+PARENT_DEATH_SIGNAL = 1
 # glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, and the greatest value of the second.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_THRESHOLD_MAX = -1, -3, 32 << 20
 
@@ -132,13 +135,15 @@ class TrainingDataset(torch.utils.data.Dataset):
 
 
 def _settle() -> None:
-    """Make a worker a process that computes by itself and keeps the memory that it gave back.
+    """Make this worker compute by itself, keep the memory that it frees, and end with its trainer.
 
     Frames come and go all the time; else the system would clear the memory of each anew, which
-    takes half as long as transforming it.
+    takes half as long as transforming it. A worker whose trainer was killed may else wait for ever
+    for somebody to take its batches.
     """
     cv2.setNumThreads(1)
     libc = ctypes.CDLL(None)
+    libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     libc.mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_MAX)
     libc.mallopt(TRIM_THRESHOLD, 8 * MMAP_THRESHOLD_MAX)
 

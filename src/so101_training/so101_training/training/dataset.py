@@ -61,13 +61,7 @@ def make_datasets(
         raise UserError(
             f'dataset.episodes {episodes}: {meta.root} has episodes 0 to {meta.total_episodes - 1}'
         )
-    transforms = cfg.dataset.image_transforms
-    augmentation = Augmentation(transforms, cfg.seed or 0) if transforms.enable else None
-    if augmentation is not None and augmentation.slow:
-        console.print(
-            'image transforms that take longer, computed as LeRobot does: '
-            + ', '.join(augmentation.slow)
-        )
+    augmentation = _augmentation(cfg, console)
     table, rows = _read(cfg, meta, episodes)
     frames = _frames(meta.root, _clips(cfg, meta, rows), cache, console)
     if cfg.dataset.eval_split == 0.0:
@@ -80,6 +74,20 @@ def make_datasets(
     )
 
 
+def _augmentation(cfg: TrainPipelineConfig, console: Console) -> Augmentation | None:
+    transforms = cfg.dataset.image_transforms
+    if not transforms.enable:
+        return None
+    try:
+        made = Augmentation(transforms, cfg.seed or 0)
+    except (ValueError, TypeError) as error:
+        raise UserError(f'dataset.image_transforms: {error}') from error
+    if made.slow:
+        names = ', '.join(made.slow)
+        console.print(f'image transforms that take longer, computed as LeRobot does: {names}')
+    return made
+
+
 def _metadata(cfg: TrainPipelineConfig) -> LeRobotDatasetMetadata:
     dataset = cfg.dataset
     if dataset.streaming or dataset.repo_type != 'dataset':
@@ -90,7 +98,7 @@ def _metadata(cfg: TrainPipelineConfig) -> LeRobotDatasetMetadata:
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f'no dataset {dataset.root or dataset.repo_id}: {str(error).splitlines()[0]}; '
+            f'no dataset {dataset.root or dataset.repo_id}: {" ".join(str(error).split())}; '
             'give the folder that so101 convert wrote as dataset.root'
         ) from error
     if meta.total_episodes == 0 or meta.episodes is None or meta.tasks is None:
@@ -123,7 +131,7 @@ def _exclude(meta: LeRobotDatasetMetadata, exclude_cameras: Collection[str]) -> 
 
 def _check_statistics(meta: LeRobotDatasetMetadata, imagenet: bool) -> None:
     """See that what is normalised has statistics; those of images become ImageNet's if wanted."""
-    stats = meta.stats if meta.stats is not None else {}
+    stats = meta.stats = meta.stats or {}
     if imagenet:
         for key in meta.camera_keys:
             stats[key] = {

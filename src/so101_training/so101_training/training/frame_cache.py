@@ -60,10 +60,11 @@ class FrameCache:
             if error.errno == errno.ENOSPC:
                 raise DataError(
                     f'no space left for the {_gigabytes(self.missing_bytes)} of decoded frames '
-                    f'missing in {self.folder}; make room, or give another folder'
+                    f"missing in {self.folder}; make room, give another folder as cache, or 'none'"
                 ) from error
             raise DataError(
-                f'cannot keep decoded frames in {self.folder}: {error}; give another folder'
+                f'cannot keep decoded frames in {self.folder}: {error}; '
+                "give another folder as cache, or 'none'"
             ) from error
 
     def read(self, camera: str, episode: int, offset: int) -> Array:
