@@ -118,6 +118,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     error = capsys.readouterr().err
     assert said in error.splitlines()[-1] and error.splitlines()[-1].startswith('check: ')
     assert not (datasets / 'new').exists()
+    assert not list(datasets.glob('.*'))
 
 
 @pytest.mark.parametrize('words', [[], ['a', '--keep', 'five'], ['a', '--nonsense']])
