@@ -64,6 +64,8 @@ def run(given: argparse.Namespace) -> bool:
     source = survey.opened(paths, given.exclude_cameras)
     if given.fix is not None and not isinstance(source, Dataset):
         raise UserError('--fix is for a dataset; convert the good episodes with so101 convert')
+    if given.fix is not None and given.fix.exists():
+        raise UserError(f'{given.fix} is there already; give another folder, or remove it')
     page = given.out or _page_beside(paths)
     title = ', '.join(path.resolve().name for path in paths)
     with progress_bar(console) as progress:

@@ -74,6 +74,7 @@ def test_one_bad_is_1_and_says_why(
     assert 'class="marked"' in page.read_text()
 
 
+@pytest.mark.timeout(400)  # LeRobot brings torch: ten seconds of a core before anything is done
 def test_fix_leaves_it_out(
     datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     error = capsys.readouterr().err
     assert said in error.splitlines()[-1] and error.splitlines()[-1].startswith('check: ')
     assert not (datasets / 'new').exists()
+    assert not list(datasets.glob('.*'))
 
 
 @pytest.mark.parametrize('words', [[], ['a', '--keep', 'five'], ['a', '--nonsense']])

@@ -13,6 +13,7 @@ class Finding:
     `check`: the name of the check. `number`: the episode's, None when it is about all of them.
     `severity`: BAD or DOUBTFUL. `text`: what, how much, what to do. `camera`: the one whose
     pictures it is about, or ''. `seconds`: from when to when in the episode, where it has a place.
+    `worst`: the second of the picture to show, None for the middle of `seconds`.
     """
 
     check: str
@@ -21,6 +22,7 @@ class Finding:
     text: str
     camera: str = ''
     seconds: tuple[float, float] | None = None
+    worst: float | None = None
 
 
 def graver(of: float, limit: float) -> str:

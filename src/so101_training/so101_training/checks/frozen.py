@@ -24,7 +24,7 @@ FAR = 15.0
 JUMP = 9.0
 
 # How many times as much as the pictures after it a picture changes that made up for lost ones.
-_LEAP = 1.3
+_LEAP = 1.15
 
 # Degrees of the arm's travel that any camera sees.
 _SEEN = 12.0

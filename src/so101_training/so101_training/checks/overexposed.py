@@ -53,4 +53,5 @@ def find(collection: Collection) -> Iterator[Finding]:
                 "the camera's exposure",
                 camera,
                 (start, end),
+                float(pictures.seconds[a + int(np.argmax(clipped[a:b]))]),
             )

@@ -86,8 +86,8 @@ def chosen(
     marked: dict[float, str] = {}
     for finding in findings:
         if finding.seconds and finding.camera in (camera, '') and len(marked) < _MORE:
-            middle = sum(finding.seconds) / 2
-            marked.setdefault(float(known[np.argmin(np.abs(known - middle))]), finding.check)
+            at = sum(finding.seconds) / 2 if finding.worst is None else finding.worst
+            marked.setdefault(float(known[np.argmin(np.abs(known - at))]), finding.check)
     usual = {float(known[i]): '' for i in (0, len(known) // 2, -1)}
     return tuple(sorted((usual | marked).items()))
 

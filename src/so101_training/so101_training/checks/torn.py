@@ -45,4 +45,5 @@ def find(collection: Collection) -> Iterator[Finding]:
                 'nor the one after; look at its cable and its USB port',
                 camera,
                 (float(first), float(last)),
+                float(pictures.seconds[torn[np.argmax(pictures.measures.odd[torn])]]),
             )
