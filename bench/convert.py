@@ -113,7 +113,8 @@ def ours(sources: Sequence[Source], out: Path) -> tuple[float, int]:
     from so101_training.conversion import dataset  # LeRobot; the encoders' processes need none
 
     started = time.perf_counter()
-    draft = Draft(out, SETTINGS)
+    draft = Draft(out)
+    draft.begin(SETTINGS)
     made = []
     for one, result in workshop.convert(sources, SETTINGS, draft.pieces, CORES, lambda _: None):
         assert isinstance(result, Piece), result
@@ -122,7 +123,7 @@ def ours(sources: Sequence[Source], out: Path) -> tuple[float, int]:
     dataset.write(draft.dataset, None, made, SETTINGS, {})
     draft.publish()
     draft.close()
-    return time.perf_counter() - started, sum(len(result) for _, result in made)
+    return time.perf_counter() - started, sum(result.frames for _, result in made)
 
 
 def lerobots(sources: Sequence[Source], out: Path, streaming: bool) -> tuple[float, int]:
@@ -145,6 +146,7 @@ def lerobots(sources: Sequence[Source], out: Path, streaming: bool) -> tuple[flo
             g=CODEC.g,
             crf=CODEC.crf,
             preset=CODEC.preset,
+            fast_decode=int(CODEC.fast_decode),
             extra_options=CODEC.extra,
         ),
         streaming_encoding=streaming,

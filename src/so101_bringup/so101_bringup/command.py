@@ -22,6 +22,8 @@ _TOOLS = {
     'salvage': 'so101_episodes.salvage',
     'open_loop': 'so101_evaluation.open_loop',
     'convert': 'so101_training.convert',
+    'check': 'so101_training.check',
+    'train': 'so101_training.train',
 }
 
 _TOOL_USAGE = f'{", ".join(_TOOLS)} take --options instead: so101 COMMAND --help'

@@ -9,7 +9,7 @@ from so101_node.error import UserError
 
 GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'demo']
 TOOLS = ['setup_motors', 'calibrate', 'report', 'compare', 'video', 'salvage', 'open_loop']
-TOOLS += ['convert']
+TOOLS += ['convert', 'check', 'train']
 COMMANDS = GRAPHS + TOOLS
 
 

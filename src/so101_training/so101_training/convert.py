@@ -27,7 +27,7 @@ from so101_node.error import UserError
 from so101_node.progress import progress_bar
 from so101_training.conversion import source, streams, workshop
 from so101_training.conversion.draft import Draft
-from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion
+from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
 from so101_training.conversion.piece import Piece, Settings
 from so101_training.conversion.source import Source
 from so101_training.conversion.video import CODECS, PRESETS, QUALITIES, Codec, quiet
@@ -85,21 +85,10 @@ def run(given: argparse.Namespace) -> int:
         base = _base(out, given.append)
         new, again = _new([one for one in wanted if one not in broken], base)
         settings = _settings(given, base, new, out)
-        parts = [f'{len(new)} of {len(found)} episodes to convert']
-        parts += [
-            f'{number} left out: {why}' for why, number in Counter(left_out.values()).items()
-        ]
-        console.print(
-            '; '.join([*parts, *([f'{len(again)} in the dataset already'] if again else [])])
-        )
-        for one, why in (again | broken).items():
-            if why:
-                console.print(
-                    f'{"skipped" if one in broken else "kept"} {one.number} {one.name}: {why}'
-                )
+        _say(console, found, new, left_out, again, broken)
         if not new:
             if again:
-                print(f'{out}: all of them are in it already')
+                print(f'{out}: nothing is new')
                 return _SKIPPED if broken else 0
             if broken:
                 raise UserError('none of the episodes can be converted; nothing was written')
@@ -124,6 +113,25 @@ def run(given: argparse.Namespace) -> int:
     return _SKIPPED if broken else 0
 
 
+def _say(
+    console: Console,
+    found: Sequence[Source],
+    new: Sequence[Source],
+    left_out: Mapping[Source, str],
+    again: Mapping[Source, str],
+    broken: Mapping[Source, str],
+) -> None:
+    """Say how many there are to convert, and why not the others."""
+    parts = [f'{len(new)} of {len(found)} episodes to convert']
+    parts += [f'{number} left out: {why}' for why, number in Counter(left_out.values()).items()]
+    parts += [f'{len(again)} known already'] if again else []
+    console.print('; '.join(parts))
+    for what, reasons in (('not added', again), ('skipped', broken)):
+        for one, why in reasons.items():
+            if why:
+                console.print(f'{what}: {one.number} {one.name}: {why}')
+
+
 def _without_task(one: Source) -> str:
     return '' if one.task else 'it has no task; give it with --task'
 
@@ -131,17 +139,24 @@ def _without_task(one: Source) -> str:
 def _new(
     wanted: Sequence[Source], base: Conversion | None
 ) -> tuple[list[Source], dict[Source, str]]:
-    """Return what is not in the dataset yet, and of the others how they are known there by now."""
+    """Return what is not in the dataset yet, each once, and what there is to say of the others."""
     known = {entry['recording']: entry for entry in base.episodes} if base else {}
-    again = {}
+    gone = {e['recording'] for e in base.left_out if e['why'] == TAKEN_OUT} if base else set()
+    again: dict[Source, str] = {}
+    first: dict[str, Source] = {}
     for one in wanted:
-        if entry := known.get(one.recording):
+        if one.recording in gone:
+            again[one] = TAKEN_OUT
+        elif entry := known.get(one.recording):
             differ = [
                 f'{name} {entry[name]!r} in the dataset, {value!r} in the recording'
                 for name, value in (('outcome', one.outcome), ('task', one.task))
                 if entry[name] != value
             ]
             again[one] = ', '.join(differ)
+        elif one.recording in first:
+            again[one] = f'the same recording as {first[one.recording].name}'
+        first.setdefault(one.recording, one)
     return [one for one in wanted if one not in again], again
 
 
@@ -172,7 +187,7 @@ def _made(
             else:
                 failures[one] = result
                 expected -= _frames([one], settings)
-                console.print(f'skipped {one.number} {one.name}: {result}')
+                console.print(f'skipped: {one.number} {one.name}: {result}')
             done = _count(len(made) + len(failures), wanted)
             progress.update(bar, description=done, total=expected)
         progress.update(bar, completed=expected)

@@ -7,6 +7,7 @@ so101 train --resume-from outputs/train
 
 import argparse
 import contextlib
+import dataclasses
 import shlex
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ament_index_python.packages import get_package_share_directory
 
 from so101_node.error import UserError
-from so101_training.training import parameters, resumption
+from so101_training.training import parameters, processes, resumption
 from so101_training.training.interruption import Interrupted
 
 if TYPE_CHECKING:
@@ -36,20 +37,26 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command; exit with code 1 after an error, 128 + its number after a signal."""
     words = sys.argv[1:] if words is None else words
     given = _parser().parse_intermixed_args(words)
+    code = 0
     try:
         run(given, words)
     except KeyboardInterrupt as interruption:
         number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
-        sys.exit(128 + number)
+        code = 128 + number
     except UserError as error:
-        _fail(error)
+        code = 1
+        _say(error)
+    if processes.inside():
+        processes.leave(code)
+    if code:
+        sys.exit(code)
 
 
 def run(given: argparse.Namespace, words: Sequence[str]) -> None:
     """Train as `given`, which was parsed of `words`. Raises UserError and KeyboardInterrupt."""
     typed = _typed(given)
     # From here on torch is needed, whose import takes seconds.
-    from so101_training.training import planning, processes
+    from so101_training.training import planning
     from so101_training.training.display import Display
 
     if given.resume_from is not None:
@@ -90,6 +97,7 @@ def _typed(given: argparse.Namespace) -> dict[str, Any]:
         'dataset': given.dataset,
         'out': given.out,
         'exclude_cameras': given.exclude_cameras,
+        'cache': given.cache,
         'num_processes': given.gpus,
     }
     named = {key: value for key, value in options.items() if value is not None}
@@ -133,9 +141,11 @@ def _introduce(plan: 'Plan', count: int, display: 'Display') -> None:
 
 def _train(plan: 'Plan', display: 'Display', rehearse: bool) -> None:
     from so101_training.training import disk
-    from so101_training.training.lerobot_dataset import make_datasets
+    from so101_training.training.dataset import NONE, make_datasets
     from so101_training.training.trainer import Rehearsed, Trainer
 
+    if rehearse:
+        plan = dataclasses.replace(plan, cache=NONE)
     trainer = Trainer(plan, display, make_datasets, rehearse)
     try:
         trainer.train()
@@ -165,18 +175,12 @@ def _a_way_on(plan: 'Plan') -> Iterator[None]:
         raise
 
 
-def _fail(error: UserError) -> None:
-    """End with code 1, after the error was said once, also when there are several processes."""
-    from so101_training.training import processes
-
-    kind, text = type(error).__name__, str(error)
-    if text.startswith(f'Caught {kind} in DataLoader worker process'):
-        text = text.rpartition(f'{kind}: ')[2].strip()
+def _say(error: UserError) -> None:
+    """Say an error once, also when there are several processes."""
     if processes.inside():
-        processes.report(text)
+        processes.report(str(error))
     else:
-        print(f'train: {text}', file=sys.stderr)
-    sys.exit(1)
+        print(f'train: {error}', file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,6 +198,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--exclude-cameras', metavar='A,B', help='cameras that are neither decoded nor seen'
+    )
+    parser.add_argument(
+        '--cache',
+        metavar='auto|none|FOLDER',
+        help='where decoded frames are kept; default: beside the dataset when there is room',
     )
     parser.add_argument('--gpus', type=int, metavar='N', help='GPUs to train on; default: 1')
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,10 @@ def recording() -> Callable[..., Path]:
     """Return a function that writes a recording and returns its folder.
 
     `edit` may change its messages; `outcome` None is a plain bag without episode.json.
+    Each is of an hour of its own.
     """
+
+    hours = count()
 
     def recording(
         folder: Path,
@@ -110,12 +114,13 @@ def recording() -> Callable[..., Path]:
         compression: CompressionMode = CompressionMode.NONE,
         namespace: str = '',
     ) -> Path:
+        later = next(hours) * 3_600_000_000_000
         writer = Writer(folder, version=9, storage_plugin=plugin)
         if compression != CompressionMode.NONE:
             writer.set_compression(compression, CompressionFormat.ZSTD)
-        messages = edit(messages_of(seconds, raw))
+        messages = edit(messages_of(seconds, raw, START + later))
         if outcome is None and task:
-            text = ('/policy/task', 'std_msgs/msg/String', START, {'data': task})
+            text = ('/policy/task', 'std_msgs/msg/String', START + later, {'data': task})
             messages = [*messages, text]
         with writer:
             connections = {
@@ -126,7 +131,7 @@ def recording() -> Callable[..., Path]:
                 data = STORE.serialize_cdr(STORE.types[kind](**fields), kind)
                 writer.write(connections[topic], received, data)
         if outcome is not None:
-            begun = Episode.begun(START, 'demonstration', task, '', '')
+            begun = Episode.begun(START + later, 'demonstration', task, '', '')
             known = {'complete': True, 'outcome': outcome, 'reason': reason}
             replace(begun, **known, duration_s=seconds).save(folder)
         return folder

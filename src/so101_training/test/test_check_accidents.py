@@ -66,7 +66,7 @@ def look(folder: Path) -> Judgement:
     return judged(survey.surveyed(source, folder.name, lambda done, of: None, 1))
 
 
-@pytest.mark.timeout(400)  # drawing 75 episodes takes 15 s of a core, which others may want, too
+@pytest.mark.timeout(240)  # drawing 75 episodes takes 15 s of a core, which others may want, too
 def test_they_are_found_in_a_dataset_and_nothing_else(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,7 +74,7 @@ def test_one_bad_is_1_and_says_why(
     assert 'class="marked"' in page.read_text()
 
 
-@pytest.mark.timeout(400)  # LeRobot brings torch: ten seconds of a core before anything is done
+@pytest.mark.timeout(240)  # LeRobot brings torch: ten seconds of a core before anything is done
 def test_fix_leaves_it_out(
     datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

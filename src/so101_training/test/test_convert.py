@@ -25,7 +25,7 @@ from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import images_of
 from so101_node.error import UserError
 from so101_policy.features import pixels
-from so101_training import convert
+from so101_training import check, convert
 from so101_training.conversion import piece
 from so101_training.conversion.draft import Draft
 from so101_training.conversion.piece import Settings
@@ -251,7 +251,7 @@ def test_a_broken_bag_is_named_and_the_rest_goes_on(
         '9_other_clock': 'of another clock',
     }.items():
         line = next(line for line in said.splitlines() if f' {name}: ' in line)
-        assert line.startswith('skipped ') and why in line
+        assert line.startswith('skipped: ') and why in line
     left_out = json.loads((tmp_path / 'out/meta/conversion.json').read_text())['left_out']
     assert len(left_out) == 12
 
@@ -332,13 +332,13 @@ def test_a_killed_conversion_goes_on_from_where_it_was(
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     pieces = tmp_path / '.out.partial' / 'pieces'
     deadline = time.monotonic() + 60
-    while len(list(pieces.glob('*/piece.json'))) < 2:
+    while len(list(pieces.glob('*[!h]/piece.json'))) < 2:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    before = len(list(pieces.glob('*/piece.json')))
+    before = len(list(pieces.glob('*[!h]/piece.json')))
     assert run(*words) == 0
     assert f'{before} of them were converted before' in capsys.readouterr().err
     data = opened(out)
@@ -356,6 +356,31 @@ def test_a_dataset_between_two_renames_is_put_back(tmp_path: Path, recording: Re
     assert run(tmp_path / 'others', '--out', out) == 1  # it exists: it was put back
     assert run(tmp_path / 'others', '--out', out, '--append') == 0
     assert opened(out).meta.episodes['source'] == ['a', 'b']
+
+
+def test_a_copy_of_a_recording_is_converted_once(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording(tmp_path / 'bags' / 'a', seconds=0.5)
+    shutil.copytree(tmp_path / 'bags' / 'a', tmp_path / 'bags' / 'b')
+    assert run(tmp_path / 'bags', '--out', tmp_path / 'out') == 0
+    assert 'not added: 1 b: the same recording as a' in capsys.readouterr().err
+    assert opened(tmp_path / 'out').num_episodes == 1
+
+
+def test_what_the_checks_took_out_is_not_added_again(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in 'ab':
+        recording(tmp_path / 'bags' / name, seconds=0.5)
+    assert run(tmp_path / 'bags', '--out', tmp_path / 'out') == 0
+    with pytest.raises(SystemExit) as ended:
+        check.main([str(tmp_path / 'out'), '--fix', str(tmp_path / 'fixed'), '--exclude', '1'])
+    assert not ended.value.code
+    capsys.readouterr()
+    assert run(tmp_path / 'bags', '--out', tmp_path / 'fixed', '--append') == 0
+    assert 'not added: 1 b: taken out by check --fix' in capsys.readouterr().err
+    assert opened(tmp_path / 'fixed').meta.episodes['source'] == ['a']
 
 
 def test_what_appears_in_its_place_meanwhile_is_kept(tmp_path: Path, recording: Recording) -> None:

@@ -44,7 +44,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )  # fmt: skip
     pq.write_table(manifest, folder / 'meta/manifest.parquet')
-    converted = [{'source': f'take_{n}', 'key': f'key_{n}'} for n in range(6)]
+    known = {'outcome': 'success', 'task': 'a task'}
+    converted = [{'source': f'take_{n}', 'recording': f'key_{n}', **known} for n in range(6)]
     said = {'settings': {}, 'episodes': converted, 'left_out': []}
     (folder / 'meta/conversion.json').write_text(json.dumps(said))
     return folder
@@ -106,7 +107,7 @@ def test_labels_tasks_and_manifest_are_kept_and_renumbered(trimmed: Path) -> Non
     assert manifest['episode_index'] == [2, 3]
     assert manifest['age_ms'] == [41.0, 42.0]
     said = json.loads((trimmed / 'meta/conversion.json').read_text())
-    assert [entry['key'] for entry in said['episodes']] == [f'key_{old}' for old in KEPT]
+    assert [entry['recording'] for entry in said['episodes']] == [f'key_{old}' for old in KEPT]
     assert [entry['source'] for entry in said['left_out']] == ['take_0', 'take_3']
     info = json.loads((trimmed / 'meta/info.json').read_text())
     assert (info['total_tasks'], info['splits']) == (2, {'train': '0:4'})

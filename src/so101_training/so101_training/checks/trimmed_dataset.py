@@ -28,10 +28,9 @@ from lerobot.datasets.compute_stats import aggregate_stats, get_feature_stats
 from so101_episodes.bag import sync
 from so101_node.error import UserError
 from so101_training.checks.dataset import INFO, MANIFEST, STATISTICS, Dataset, Episode
-from so101_training.conversion.manifest import CONVERSION, Conversion
+from so101_training.conversion.manifest import CONVERSION, TAKEN_OUT, Conversion
 
 _STATS = 'stats/'
-_WHY = 'left out by check --fix'
 _INDICES = ('episode_index', 'index', 'task_index')  # what is renumbered
 
 Advance = Callable[[int, int], None]
@@ -258,7 +257,10 @@ class _Trim:
             return
         said = Conversion.load(self._source.folder)
         gone = [entry for n, entry in enumerate(said.episodes) if n not in self._kept]
-        left_out = [{'source': entry['source'], 'why': _WHY} for entry in gone]
+        left_out = [
+            {'source': entry['source'], 'recording': entry['recording'], 'why': TAKEN_OUT}
+            for entry in gone
+        ]
         kept = replace(
             said,
             episodes=tuple(entry for n, entry in enumerate(said.episodes) if n in self._kept),

@@ -226,7 +226,12 @@ def _encoder(codec: Codec) -> RGBEncoderConfig:
     """Return LeRobot's description of a codec, which it keeps in info.json."""
     preset = int(codec.preset) if codec.preset.isdecimal() else codec.preset
     return RGBEncoderConfig(
-        vcodec=codec.vcodec, g=codec.g, crf=codec.crf, preset=preset, extra_options=codec.extra
+        vcodec=codec.vcodec,
+        g=codec.g,
+        crf=codec.crf,
+        preset=preset,
+        fast_decode=int(codec.fast_decode),
+        extra_options=codec.extra,
     )
 
 
@@ -257,7 +262,10 @@ def _described(source: Source, piece: Piece) -> dict[str, Any]:
 
 
 def _left_out(others: Mapping[Source, str]) -> list[dict[str, Any]]:
-    return [{'source': str(source.folder), 'why': why} for source, why in others.items()]
+    return [
+        {'source': str(source.folder), 'recording': source.recording, 'why': why}
+        for source, why in others.items()
+    ]
 
 
 def _without_repeats(entries: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:

@@ -15,8 +15,11 @@ from so101_training.conversion.ticks import Remark
 REMARKS = 'meta/manifest.parquet'
 CONVERSION = 'meta/conversion.json'
 
+# Why an episode is no longer in a dataset: a person wanted it so, and nobody adds it again.
+TAKEN_OUT = 'taken out by check --fix'
+
 _OF_EPISODES = ('source', 'recording', 'outcome', 'task')
-_OF_OTHERS = ('source', 'why')
+_OF_OTHERS = ('source', 'recording', 'why')
 
 _SCHEMA = pa.schema(
     {
@@ -36,7 +39,7 @@ class Conversion:
     """conversion.json: the settings, each episode's source, and what was left out, and why.
 
     `episodes`: source, recording, outcome, reason, task, frames and the counts of remarks by
-    stream and kind of each, in the dataset's order. `left_out`: source and why.
+    stream and kind of each, in the dataset's order. `left_out`: source, recording and why.
     """
 
     settings: Mapping[str, Any]

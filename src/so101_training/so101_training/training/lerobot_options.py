@@ -41,7 +41,7 @@ def words(values: Mapping[str, Any]) -> list[str]:
 
 
 # Keys that say where the training starts and what runs it, not how LeRobot trains.
-_ELSEWHERE = ('dataset', 'policy', 'out', 'exclude_cameras', 'num_processes')
+_ELSEWHERE = ('dataset', 'policy', 'out', 'exclude_cameras', 'cache', 'num_processes')
 
 
 def parse(options: Sequence[str]) -> TrainPipelineConfig:

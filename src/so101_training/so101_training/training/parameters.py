@@ -57,6 +57,7 @@ class Parameters:
     save_freq: int = field(metadata={'least': 1})
     log_freq: int = field(metadata={'least': 1})
     num_workers: int = field(metadata={'least': 0})
+    cache: str
     image_transforms: bool
     video_backend: str = field(metadata={'choices': ('pyav', 'torchcodec')})
     seed: int = field(metadata={'least': 0})

@@ -16,6 +16,7 @@ from so101_training.training import (
     starting_policy,
     training_set,
 )
+from so101_training.training.dataset import AUTO
 from so101_training.training.parameters import Parameters
 from so101_training.training.resumption import SavedState
 from so101_training.training.trainer import Plan
@@ -47,7 +48,7 @@ def of_new_run(given: Parameters) -> Plan:
     chosen = starting_policy.cameras(policy, present, excluded, config.rename_map)
     policy.input_features = starting_policy.input_features(policy, chosen, config.rename_map)
     base = None if policy.pretrained_path is None else given.policy
-    return Plan(config, data, chosen, base, None, ())
+    return Plan(config, data, chosen, base, None, (), given.cache)
 
 
 def of_resumed_run(saved: SavedState, changes: Mapping[str, Any]) -> Plan:
@@ -80,7 +81,8 @@ def of_resumed_run(saved: SavedState, changes: Mapping[str, Any]) -> Plan:
     present = data.cameras_without(set(data.cameras) - set(seen))
     chosen = starting_policy.cameras(policy, present, (), config.rename_map)
     base, milestones = note.read(saved.pretrained)
-    return Plan(config, data, chosen, base, saved, tuple(milestones))
+    # The frames are the same with and without a cache, so each run may have its own.
+    return Plan(config, data, chosen, base, saved, tuple(milestones), changes.get('cache', AUTO))
 
 
 def _device(name: str) -> str:

@@ -11,8 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
+from typing import Any, NoReturn
 
 from so101_node.error import UserError
 from so101_training.training.interruption import Interrupted
@@ -20,6 +19,8 @@ from so101_training.training.interruption import Interrupted
 # Where a process puts the error that a user is to see.
 _ERROR = 'SO101_TRAIN_ERROR'
 _MODULE = 'so101_training.train'
+
+_kept: list[Any] = []
 
 
 def inside() -> bool:
@@ -48,6 +49,8 @@ def check(count: int, device: str) -> None:
     """Raise UserError when so many processes cannot train on the device."""
     if device == 'mps':
         raise UserError(f'num_processes is {count}: mps is one device; use 1')
+    import torch  # here: an error of the command's words is handed on without it
+
     if device == 'cuda' and count > torch.cuda.device_count():
         raise UserError(
             f'num_processes is {count}, but torch finds {torch.cuda.device_count()} GPUs here'
@@ -85,6 +88,23 @@ def run(count: int, words: Sequence[str]) -> None:
         if code:
             sys.stderr.write(said.read_text(errors='replace'))
             sys.exit(code)
+
+
+def keep(policy: Any) -> None:
+    """Keep what connects this process to the others until it ends by `leave`."""
+    if not _kept:
+        _kept.append(policy)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process without freeing what connects it to the others.
+
+    torch (2.11) may wait for ever when it frees a policy that several processes trained: for a
+    thread (ProcessGroupGloo's) that waits for Python, which is freeing.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def report(text: str) -> None:

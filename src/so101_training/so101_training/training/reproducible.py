@@ -8,31 +8,13 @@ seed, the epoch and the sample; what is drawn in a step, on the seed, the step a
 
 import random
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from lerobot.datasets import EpisodeAwareSampler
-from torch.utils.data import Dataset
 
-from so101_node.error import UserError
-
-# A sample of the first epoch has its index in the dataset as name, one of the next, EPOCH more.
-EPOCH = 1 << 40
-
-
-class FrameDataset(Protocol):
-    """What LeRobot's trainer asks of a dataset."""
-
-    meta: Any
-    episodes: list[int] | None
-    num_frames: int
-    num_episodes: int
-    absolute_to_relative_idx: dict[int, int] | None
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+from so101_training.training.batches import EPOCH
 
 
 class NamedOrder(EpisodeAwareSampler):
@@ -60,39 +42,6 @@ class NamedOrder(EpisodeAwareSampler):
         size = len(self)
         filled = [frames[i % len(frames)] for i in range(start, size)]
         return iter([epoch * EPOCH + frame for frame in filled])
-
-
-class SeededDataset(Dataset):
-    """A dataset whose random transforms depend on the seed and the name of the sample alone."""
-
-    def __init__(self, dataset: FrameDataset, seed: int) -> None:
-        self._dataset = dataset
-        self._seed = seed
-        self.meta = dataset.meta
-        self.episodes = dataset.episodes
-        self.num_frames = dataset.num_frames
-        self.num_episodes = dataset.num_episodes
-        self.absolute_to_relative_idx = dataset.absolute_to_relative_idx
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, name: int) -> dict[str, Any]:
-        """Return the sample. Raises UserError when it cannot be read."""
-        epoch, index = divmod(name, EPOCH)
-        before = (torch.get_rng_state(), np.random.get_state(), random.getstate())
-        try:
-            _seed_all(seed_of(self._seed, epoch, index))
-            return self._dataset[index]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f'frame {index} of {self.meta.root} cannot be read: '
-                f'{" ".join(str(error).split())}; so101 check names what is broken'
-            ) from error
-        finally:
-            torch.set_rng_state(before[0])
-            np.random.set_state(before[1])
-            random.setstate(before[2])
 
 
 def seed_step(seed: int, step: int, process: int) -> None:

@@ -16,10 +16,18 @@ import torch
 from lerobot.configs.train import TrainPipelineConfig
 from lerobot.scripts import lerobot_train
 from lerobot.utils.logging_utils import MetricsTracker
+from rich.console import Console
 
 from so101_node.error import UserError
 from so101_policy.checkpoint import VLM
-from so101_training.training import checkpoint_writer, disk, history_plot, model_card, note
+from so101_training.training import (
+    checkpoint_writer,
+    disk,
+    history_plot,
+    model_card,
+    note,
+    processes,
+)
 from so101_training.training.display import Display
 from so101_training.training.history import History, Milestone, Row, table
 from so101_training.training.interruption import Interrupted, Interruption, held_back
@@ -33,10 +41,11 @@ CSV = 'training.csv'
 PLOT = 'training.png'
 LOG = 'train.log'
 
-# Returns the training dataset and, or None, the one held out; the cameras to exclude are short
-# names. Samples are asked for by name, as reproducible.NamedOrder gives them, and depend on that
-# and the seed alone.
-MakeDatasets = Callable[[TrainPipelineConfig, Collection[str]], tuple[Any, Any | None]]
+# dataset.make_datasets. Samples are asked for by name, as reproducible.NamedOrder gives them, and
+# depend on that and the seed alone.
+MakeDatasets = Callable[
+    [TrainPipelineConfig, Collection[str], str, Console], tuple[Any, Any | None]
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Plan:
     base: str | None  # what the weights come from; None: random
     saved: SavedState | None  # what is gone on from
     milestones: tuple[Milestone, ...]  # until then
+    cache: str  # where decoded frames are kept, as dataset.make_datasets takes it
 
     @property
     def out(self) -> Path:
@@ -138,7 +148,9 @@ class Trainer:
         set_up_logging(self._log, self._display.say)
 
     def _make_train_eval_datasets(self, config: TrainPipelineConfig) -> tuple[Any, Any | None]:
-        return self._make_datasets(config, self._plan.excluded)
+        return self._make_datasets(
+            config, self._plan.excluded, self._plan.cache, self._display.console
+        )
 
     def _make_policy(self, *arguments: Any, **named: Any) -> Any:
         self._display.say(f'making the policy: {self._plan.base or self._config.policy.type}')
@@ -205,6 +217,8 @@ class Trainer:
         self._interruption.wait = True
 
     def _update(self, tracker: MetricsTracker, policy: Any, *rest: Any, **named: Any) -> Any:
+        if self._accelerator.num_processes > 1:
+            processes.keep(policy)
         seed_step(self._seed, tracker.steps, self._accelerator.process_index)
         try:
             result = self._originals['update_policy'](tracker, policy, *rest, **named)

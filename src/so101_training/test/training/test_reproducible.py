@@ -1,23 +1,14 @@
 import itertools
 import random
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from lerobot.datasets.sampler import EpisodeAwareSampler, compute_sampler_state
 
-from so101_node.error import UserError
-from so101_training.training.reproducible import (
-    EPOCH,
-    NamedOrder,
-    SeededDataset,
-    seed_of,
-    seed_step,
-)
+from so101_training.training.batches import EPOCH
+from so101_training.training.reproducible import NamedOrder, seed_of, seed_step
 
 LENGTHS = [7, 1, 5]
 FRAMES = sum(LENGTHS)
@@ -63,49 +54,6 @@ def test_several_processes_get_whole_batches_of_the_same_epoch() -> None:
     filled = list(order(multiple=10))
     assert len(filled) == len(order(multiple=10)) == 20
     assert filled[FRAMES:] == filled[: 20 - FRAMES]
-
-
-class Noise:
-    """A dataset of random samples, of all three kinds of randomness."""
-
-    meta = SimpleNamespace(root='somewhere')
-    episodes = absolute_to_relative_idx = None
-    num_frames, num_episodes = FRAMES, 1
-
-    def __len__(self) -> int:
-        return FRAMES
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if index == 1:
-            raise ValueError('torn\nframe')
-        return {'': (torch.rand(2).tolist(), np.random.rand(), random.random())}
-
-
-def test_a_sample_depends_on_its_name_and_the_seed_alone() -> None:
-    dataset = SeededDataset(Noise(), 3)
-    first = dataset[0]
-    torch.rand(5)
-    dataset[2]
-    assert dataset[0] == first
-    others = [dataset[2], dataset[EPOCH], SeededDataset(Noise(), 4)[0]]
-    assert all(other[''][i] != first[''][i] for other in others for i in range(3))
-
-
-def test_a_sample_leaves_the_random_numbers_of_others_as_they_were() -> None:
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    expected = (torch.rand(1).item(), np.random.rand(), random.random())
-    torch.manual_seed(1)
-    np.random.seed(1)
-    random.seed(1)
-    SeededDataset(Noise(), 3)[0]
-    assert (torch.rand(1).item(), np.random.rand(), random.random()) == expected
-
-
-def test_a_sample_that_cannot_be_read_is_named() -> None:
-    with pytest.raises(UserError, match='frame 1 of somewhere cannot be read: torn frame'):
-        SeededDataset(Noise(), 3)[EPOCH + 1]
 
 
 def test_a_step_depends_on_seed_step_and_process() -> None:

@@ -25,7 +25,7 @@ def test_more_processes_than_gpus_are_refused() -> None:
     processes.check(2, 'cpu')
 
 
-@pytest.mark.timeout(600)  # four processes import torch
+@pytest.mark.timeout(240)  # four processes import torch
 def test_two_processes_train_one_model(
     shared_dataset: Path,
     tiny_policy: Path,
@@ -47,7 +47,7 @@ def test_two_processes_train_one_model(
     assert any((before[name] != after[name]).any() for name in before)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(240)
 def test_the_error_of_a_process_is_the_error_of_all(
     shared_dataset: Path, tiny_policy: Path, tmp_path: Path
 ) -> None:
