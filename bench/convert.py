@@ -77,7 +77,7 @@ def rewrite(recording: Path, folder: Path, times: int, noise: float = 0.0) -> Pa
     bag = Bag(folder)
     found = [
         (channel, received, data)
-        for channel, received, data in bag_scan.messages(recording / f'{recording.name}.mcap')
+        for channel, received, data in bag_scan.messages(next(recording.glob('*.mcap')))
         if channel.topic.lstrip('/') in RECORDED
     ]
     span = found[-1][1] - found[0][1] + 5_000_000
@@ -170,6 +170,7 @@ def lerobots(sources: Sequence[Source], out: Path, streaming: bool) -> tuple[flo
 
 def encoder_alone(sources: Sequence[Source], folder: Path) -> float:
     """Return frames of both cameras a second, by two, that all cores together encode."""
+    folder.mkdir(exist_ok=True)
     context = multiprocessing.get_context('spawn')
     start = context.Barrier(CORES + 1)
     end = context.Barrier(CORES + 1)
