@@ -64,7 +64,7 @@ if [ ! -x .venv/bin/uv ]; then
         --require-hashes --requirement .venv/uv.lock
 fi
 
-say 'Installing Python packages (5.6 GB on disk; torch brings CUDA along)'
+say 'Installing Python packages (6.3 GB on disk; torch brings CUDA along)'
 # Byte code now, once: without it every start would compile LeRobot's imports for seconds. Not
 # `sync`: the ROS wheels carry metadata of a second name, which it would take for strangers.
 # System certificates: a company's network may have its own.

@@ -133,6 +133,7 @@ def stamps(messages: list[Any]) -> list[int]:
     return [to_nanoseconds(message.header.stamp) for message in messages]
 
 
+@pytest.mark.alone
 def test_states_come_at_30_hz_and_name_every_coordinate(
     world: subprocess.Popen[str], probe: Probe
 ) -> None:

@@ -10,6 +10,7 @@ when the new dataset was written.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from so101_training.checks.dataset import Dataset
 from so101_training.checks.finding import BAD, DOUBTFUL
 from so101_training.checks.thumbnails import thumbnails
 from so101_training.checks.verdict import Judgement, judged, ranges
+from so101_training.conversion.source import numbers
 
 DESCRIPTION = (
     'Check recorded episodes: pictures, rates, joints, grasps, texts; a verdict for each.'
@@ -41,6 +43,7 @@ _LINES = 12
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command; exit with the code that the module's docstring gives."""
     given = _parser().parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         good = run(given)
     except KeyboardInterrupt:
@@ -135,9 +138,15 @@ def _page_beside(paths: Sequence[Path]) -> Path:
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(',') if part.strip()]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r}: expected numbers such as 3,17') from None
+        return sorted(numbers(text, 'episodes'))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _processes(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number above 0')
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -164,13 +173,13 @@ def _parser() -> argparse.ArgumentParser:
         '--fix', type=Path, metavar='OUT', help='write a new dataset without the bad episodes'
     )
     parser.add_argument(
-        '--exclude', type=_numbers, default=[], metavar='3,17', help='leave these out, too'
+        '--exclude', type=_numbers, default=[], metavar='3,17,20-25', help='leave these out, too'
     )
     parser.add_argument(
         '--keep', type=_numbers, default=[], metavar='5', help='keep these, bad or not'
     )
     parser.add_argument(
-        '--processes', type=int, default=survey.cores(), help='default: one a core'
+        '--processes', type=_processes, default=survey.cores(), help='default: one a core'
     )
     return parser
 

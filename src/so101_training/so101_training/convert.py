@@ -25,7 +25,7 @@ from so101_description.cameras import CAMERAS
 from so101_episodes.episode import OUTCOMES
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
-from so101_training.conversion import source, streams, workshop
+from so101_training.conversion import manifest, source, streams, workshop
 from so101_training.conversion.draft import Draft
 from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
 from so101_training.conversion.piece import Piece, Settings
@@ -76,14 +76,18 @@ def run(given: argparse.Namespace) -> int:
     if given.list:
         _show(found)
         return 0
+    if given.task is not None:
+        found = [replace(one, task=given.task) for one in found]
     wanted, left_out = source.chosen(found, _outcomes(given.outcome), excluded)
-    wanted = [one if given.task is None else replace(one, task=given.task) for one in wanted]
     broken = {one: why for one in wanted if (why := one.broken or _without_task(one))}
     out: Path = given.out.resolve()
     draft = Draft(out)
     try:
         base = _base(out, given.append)
-        new, again = _new([one for one in wanted if one not in broken], base)
+        # Also of those left out by their label: it may have changed since they were converted.
+        new, again = _new([one for one in found if not one.broken], base)
+        new = [one for one in wanted if one in new and one not in broken]
+        left_out = {one: why for one, why in left_out.items() if one not in again}
         settings = _settings(given, base, new, out)
         _say(console, found, new, left_out, again, broken)
         if not new:
@@ -208,6 +212,7 @@ def _base(out: Path, append: bool) -> Conversion | None:
         return None
     if not append:
         raise UserError(f'{out} exists; add to it with --append, or give another --out')
+    manifest.check(out)
     return Conversion.load(out)
 
 

@@ -8,7 +8,6 @@ so101 train --resume-from outputs/train
 import argparse
 import contextlib
 import dataclasses
-import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -82,9 +81,7 @@ def run(given: argparse.Namespace, words: Sequence[str]) -> None:
         processes.check(count, device)
     _introduce(plan, count, display)
     with _a_way_on(plan):
-        if count > 1 and given.dry_run:
-            display.say(shlex.join(processes.command(count, words)))
-        elif count > 1:
+        if count > 1 and not given.dry_run:
             processes.run(count, words)
         else:
             _train(plan, display, given.dry_run)

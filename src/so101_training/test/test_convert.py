@@ -377,10 +377,26 @@ def test_what_the_checks_took_out_is_not_added_again(
     with pytest.raises(SystemExit) as ended:
         check.main([str(tmp_path / 'out'), '--fix', str(tmp_path / 'fixed'), '--exclude', '1'])
     assert not ended.value.code
+    words = (tmp_path / 'bags', '--out', tmp_path / 'fixed', '--append')
+    recording(tmp_path / 'bags' / 'c', seconds=0.5)
+    assert run(*words, '--exclude', '1') == 0  # for another reason, too
     capsys.readouterr()
-    assert run(tmp_path / 'bags', '--out', tmp_path / 'fixed', '--append') == 0
+    assert run(*words) == 0
     assert 'not added: 1 b: taken out by check --fix' in capsys.readouterr().err
-    assert opened(tmp_path / 'fixed').meta.episodes['source'] == ['a']
+    assert opened(tmp_path / 'fixed').meta.episodes['source'] == ['a', 'c']
+
+
+def test_fixing_leaves_an_unfinished_conversion_alone(
+    tmp_path: Path, recording: Recording
+) -> None:
+    recording(tmp_path / 'a', seconds=0.5)
+    assert run(tmp_path / 'a', '--out', tmp_path / 'out') == 0
+    unfinished = tmp_path / '.fixed.partial' / 'pieces' / 'x'
+    unfinished.mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        check.main([str(tmp_path / 'out'), '--fix', str(tmp_path / 'fixed')])
+    assert not ended.value.code
+    assert unfinished.is_dir()
 
 
 def test_what_appears_in_its_place_meanwhile_is_kept(tmp_path: Path, recording: Recording) -> None:
@@ -394,6 +410,24 @@ def test_what_appears_in_its_place_meanwhile_is_kept(tmp_path: Path, recording: 
         draft.publish()
     draft.close()
     assert (out / 'precious').exists()
+
+
+def test_a_damaged_dataset_is_not_appended_to(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording(tmp_path / 'bags' / 'a', seconds=0.4)
+    out = tmp_path / 'out'
+    assert run(tmp_path / 'bags', '--out', out) == 0
+    manifest = (out / 'meta/manifest.parquet').read_bytes()
+    (out / 'meta/manifest.parquet').write_bytes(manifest[:50])
+    assert run(tmp_path / 'bags', '--out', out, '--append') == 1
+    (out / 'meta/manifest.parquet').write_bytes(manifest)
+    known = json.loads((out / 'meta/conversion.json').read_text())
+    del known['settings']['codec']
+    (out / 'meta/conversion.json').write_text(json.dumps(known))
+    assert run(tmp_path / 'bags', '--out', out, '--append') == 1
+    said = capsys.readouterr().err
+    assert 'manifest.parquet' in said and 'codec is None' in said
 
 
 def test_a_link_to_a_dataset_stays_one(tmp_path: Path, recording: Recording) -> None:

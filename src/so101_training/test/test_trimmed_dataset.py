@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from so101_training.checks import survey, trimmed_dataset
 from so101_training.checks.dataset import Dataset
 from so101_training.checks.trimmed_dataset import copied, left_out, trim
 from so101_training.checks.verdict import GOOD, judged
+from so101_training.conversion.video import Codec
 from so101_training.scripted.dataset_writer import write_dataset
 from so101_training.scripted.motion import Plan
 from so101_training.scripted.scene import TASK, scene
@@ -46,7 +48,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(manifest, folder / 'meta/manifest.parquet')
     known = {'outcome': 'success', 'task': 'a task'}
     converted = [{'source': f'take_{n}', 'recording': f'key_{n}', **known} for n in range(6)]
-    said = {'settings': {}, 'episodes': converted, 'left_out': []}
+    codec = asdict(Codec())
+    settings = {'fps': 30, 'cameras': ['wrist', 'overhead'], 'max_age': 0.2, 'max_skew': 0.05}
+    said = {'settings': {**settings, 'codec': codec}, 'episodes': converted, 'left_out': []}
     (folder / 'meta/conversion.json').write_text(json.dumps(said))
     return folder
 

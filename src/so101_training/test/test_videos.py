@@ -132,7 +132,7 @@ class Failing(torch.utils.data.Dataset):
 
 
 def test_an_error_in_a_worker_arrives_as_its_text() -> None:
-    loader = torch.utils.data.DataLoader(Failing(), num_workers=1, multiprocessing_context='fork')
+    loader = torch.utils.data.DataLoader(Failing(), num_workers=1, multiprocessing_context='spawn')
     with pytest.raises(DataError) as caught:
         next(iter(loader))
     assert str(caught.value) == 'what happened; what to do'

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from so101_cameras.image import from_jpeg, from_message
 from so101_description.units import radians_to_dataset
-from so101_episodes.episode import FILE, PARTIAL, Episode
+from so101_episodes.episode import FILE, Episode
 from so101_episodes.recorded_bag import Recorded, RecordedBag
 from so101_episodes.recorded_episode import RecordedEpisode
 from so101_node.error import UserError
@@ -39,21 +39,6 @@ class BagPiece:
 
 def is_bag(folder: Path) -> bool:
     return (folder / FILE).is_file() or (folder / _OF_A_BAG).is_file()
-
-
-def bags_in(source: Path) -> list[Path]:
-    """Return the source itself, or the bags in it. Raises UserError when there are none."""
-    if not source.is_dir():
-        raise UserError(f'{source}: no such folder; give a dataset, an episode, or its folder')
-    if is_bag(source):
-        return [source]
-    found = sorted(p for p in source.iterdir() if p.name != PARTIAL and is_bag(p))
-    if not found:
-        raise UserError(
-            f'{source}: neither a dataset (meta/info.json) nor an episode (metadata.yaml), and '
-            'no folder of episodes; give one of them'
-        )
-    return found
 
 
 class Bags:

@@ -131,7 +131,7 @@ class Dataset:
         takes = []
         for number, episode in self.episodes.items():
             seen = {
-                camera: pictures.get((number, camera), nothing(episode.length, 'not read'))
+                camera: pictures.get((number, camera), nothing('not read'))
                 for camera in self.cameras
             }
             take = self._take(episode, rows.get(number), seen)
@@ -199,6 +199,8 @@ class Dataset:
                 schema = _schema(file)
                 names = [n for n in (*_NUMBERS, STATE, ACTION) if n in schema.names]
                 table = _table(file, names)
+                if 'episode_index' not in names:
+                    raise UserError(f'{file} has no column episode_index')
             except UserError as error:
                 for number, episode in self.episodes.items():
                     if episode.data == place:
@@ -317,7 +319,7 @@ class _Rows:
                 f'it has {self.length} rows, meta/episodes says {episode.length}; leave it out, '
                 'for its pictures belong to other rows'
             )
-        for name in set(_NUMBERS) - set(self.numbers):
+        for name in (name for name in _NUMBERS if name not in self.numbers):
             yield f'the column {name} is missing from its data; record it with LeRobot v3.0'
         frames, stamps = self.numbers.get('frame_index'), self.numbers.get('timestamp')
         if frames is not None and not np.array_equal(frames, np.arange(self.length)):

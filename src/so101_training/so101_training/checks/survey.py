@@ -12,10 +12,12 @@ from typing import Any
 import cv2
 
 from so101_node.error import UserError
+from so101_node.lifetime import signal_with_parent
 from so101_training.checks import bags, video
-from so101_training.checks.bags import Bags, bags_in
+from so101_training.checks.bags import Bags
 from so101_training.checks.dataset import INFO, Dataset
 from so101_training.checks.take import Collection
+from so101_training.conversion.source import find
 
 Advance = Callable[[int, int], None]
 
@@ -30,8 +32,7 @@ def opened(paths: Sequence[Path], excluded: Sequence[str] = ()) -> Dataset | Bag
         raise UserError(f'{datasets[0]} is a dataset: check it by itself, without other paths')
     if datasets:
         return Dataset(paths[0], excluded)
-    folders = [folder for path in paths for folder in bags_in(path)]
-    return Bags(list(dict.fromkeys(folders)), excluded)
+    return Bags(find(paths), excluded)  # numbered as `convert` numbers them
 
 
 def surveyed(source: Dataset | Bags, title: str, advance: Advance, processes: int) -> Collection:
@@ -57,7 +58,7 @@ def each_of(
     done = 0
     advance(done, total)
     found: dict[int, Any] = {}
-    if processes == 1 or len(pieces) == 1:
+    if processes == 1 or len(pieces) <= 1:
         for index, piece in enumerate(pieces):
             found[index] = work(piece)
             done += piece.frames
@@ -89,6 +90,7 @@ def _alone() -> None:
     """Make a process one of many: one thread, and Ctrl-C is its parent's."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal_with_parent(signal.SIGKILL)
 
 
 def cores() -> int:

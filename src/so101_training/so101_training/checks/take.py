@@ -48,14 +48,12 @@ class Pictures:
     """One camera's pictures: when each was taken, and what was measured of it.
 
     `seconds` (n,) from the episode's start; `arrived` (n,) the same of the receipt, None where it
-    is not known; `expected`: how many there should be, None where nobody says; `damaged`: how many
-    could not be decoded; `trouble`: why there are none.
+    is not known; `damaged`: how many could not be decoded; `trouble`: why some are not there.
     """
 
     seconds: Floats
     measures: Measures
     arrived: Floats | None = None
-    expected: int | None = None
     damaged: int = 0
     trouble: str = ''
 

@@ -64,7 +64,7 @@ def trim(source: Dataset, out: Path, gone: set[int], advance: Advance = lambda a
     """
     if out.exists():
         raise UserError(f'{out} is there already; give another folder, or remove it')
-    draft = out.parent / f'.{out.name}.partial'
+    draft = out.parent / f'.{out.name}.fixing'
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

@@ -93,9 +93,8 @@ class _Episode:
         return Pictures(
             (np.array(self._indices, dtype=np.float64) - self._first) / self._fps,
             measures,
-            expected=self._length,
             damaged=self.damaged,
-            trouble=trouble,
+            trouble=trouble if len(self._indices) < self._length else '',
         )
 
 
@@ -154,9 +153,9 @@ def pictures_at(path: Path, fps: float, indices: Sequence[int]) -> dict[int, NDA
     return found
 
 
-def nothing(length: int, trouble: str) -> Pictures:
-    """Return what is known of `length` pictures that nobody could look at."""
-    return Pictures(np.empty(0), Measures.none(), expected=length, trouble=trouble)
+def nothing(trouble: str) -> Pictures:
+    """Return what is known of pictures that nobody could look at."""
+    return Pictures(np.empty(0), Measures.none(), trouble=trouble)
 
 
 def _said(error: Exception) -> str:

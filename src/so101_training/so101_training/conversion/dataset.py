@@ -20,7 +20,7 @@ from lerobot.datasets.utils import update_chunk_file_indices
 from so101_episodes.bag import sync
 from so101_policy.features import ACTION, JOINT_NAMES, STATE, image_feature
 from so101_training.conversion import manifest
-from so101_training.conversion.manifest import CONVERSION, REMARKS, Conversion
+from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
 from so101_training.conversion.piece import LONGEST, Piece, Settings
 from so101_training.conversion.source import Source
 from so101_training.conversion.video import Codec, joined
@@ -62,7 +62,7 @@ def write(
     conversion = Conversion(
         before.settings,
         (*before.episodes, *(_described(source, piece) for source, piece in made)),
-        _without_repeats((*before.left_out, *_left_out(left_out))),
+        _still_out((*before.left_out, *_left_out(left_out)), [source for source, _ in made]),
     )
     text = json.dumps(conversion.to_json(), indent=2)
     (staging / CONVERSION).write_text(text + '\n')
@@ -238,8 +238,7 @@ def _encoder(codec: Codec) -> RGBEncoderConfig:
 def _of_ours(source: Source) -> dict[str, str]:
     """Return the columns of meta/episodes that are not LeRobot's.
 
-    A new one is missing in the datasets that there are, and these could no longer be appended to:
-    its readers must do without it.
+    The datasets that there are lack a new one: its readers must do without it.
     """
     return {
         'outcome': source.outcome,
@@ -268,9 +267,21 @@ def _left_out(others: Mapping[Source, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _without_repeats(entries: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Return the last of the entries of each source."""
-    return tuple({entry['source']: entry for entry in entries}.values())
+def _still_out(
+    entries: Iterable[Mapping[str, Any]], made: Iterable[Source]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the last that was said of each recording that is not in the dataset now.
+
+    That it was taken out stays said.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        name = entry['recording'] or entry['source']
+        if found.get(name, {}).get('why') != TAKEN_OUT:
+            found[name] = entry
+    for source in made:
+        found.pop(source.recording, None)
+    return tuple(found.values())
 
 
 def _name(folder: Path) -> str:

@@ -18,6 +18,10 @@ CONVERSION = 'meta/conversion.json'
 # Why an episode is no longer in a dataset: a person wanted it so, and nobody adds it again.
 TAKEN_OUT = 'taken out by check --fix'
 
+_SETTINGS: dict[str, type | tuple[type, ...]] = {
+    'fps': int, 'cameras': list, 'max_age': (int, float), 'max_skew': (int, float),
+    'vcodec': str, 'g': int, 'crf': int, 'preset': str, 'width': int, 'height': int,
+}  # fmt: skip
 _OF_EPISODES = ('source', 'recording', 'outcome', 'task')
 _OF_OTHERS = ('source', 'recording', 'why')
 
@@ -63,7 +67,11 @@ class Conversion:
                     raise UserError(f'{path}: {name} holds {entry!r}, expected objects')
                 for text in texts:
                     json_object.field(entry, text, str, f'{path}: {name}')
-        return cls(json_object.field(values, 'settings', dict, path), **entries)
+        settings = json_object.field(values, 'settings', dict, path)
+        codec = json_object.field(settings, 'codec', dict, f'{path}: settings')
+        for name, kind in _SETTINGS.items():
+            json_object.field({**settings, **codec}, name, kind, f'{path}: settings')
+        return cls(settings, **entries)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -93,6 +101,14 @@ def extend(path: Path, tables: Iterable[pa.Table]) -> None:
     with pq.ParquetWriter(path, _SCHEMA) as writer:
         for rows in (*before, *tables):
             writer.write_table(rows)
+
+
+def check(dataset: Path) -> None:
+    """Raise UserError when a dataset's manifest cannot be read."""
+    try:
+        pq.read_table(dataset / REMARKS, schema=_SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f'{dataset / REMARKS}: {error}; convert the episodes again') from error
 
 
 def counts(remarks: Iterable[Remark]) -> dict[str, dict[str, int]]:

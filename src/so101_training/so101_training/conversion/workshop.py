@@ -4,7 +4,6 @@ Decoding and encoding one camera's images needs a core and knows nothing of the 
 episode's frames are is decided first, once, in the pool as well.
 """
 
-import ctypes
 import multiprocessing
 import shutil
 import signal
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_node.error import UserError
+from so101_node.lifetime import signal_with_parent
 from so101_training.conversion import piece
 from so101_training.conversion.piece import Piece, Settings, Stopped
 from so101_training.conversion.source import Source
@@ -29,8 +29,6 @@ from so101_training.conversion.ticks import Ticks
 from so101_training.conversion.video import quiet
 
 _LOOK = 0.2  # s between two looks at the progress
-
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl: what a process gets when its parent dies
 
 
 @dataclass
@@ -72,7 +70,6 @@ def convert(
     frames, stop = context.Value('q', 0), context.Event()
     pool = ProcessPoolExecutor(jobs, context, _begin, (frames, stop))
     try:
-        _start(pool)
         yield from _Queue(pool, sources, settings, pieces, jobs, lambda: progress(frames.value))
     except BrokenProcessPool as error:
         raise UserError(
@@ -109,7 +106,7 @@ class _Queue:
         while self._waiting or self._plans or self._films:
             while self._waiting and len(self._plans) + len(self._films) <= self._jobs:
                 source = self._waiting.popleft()
-                future = self._pool.submit(piece.plan, source.folder, self._settings)
+                future = _submitted(self._pool, piece.plan, source.folder, self._settings)
                 self._plans[future] = source
             running: list[Future[Any]] = [*self._plans, *self._films]
             wait(running, _LOOK, FIRST_COMPLETED)
@@ -131,7 +128,8 @@ class _Queue:
         scratch.mkdir(parents=True)
         order = _Order(source, scratch, frames, set(self._settings.cameras))
         for camera in self._settings.cameras:
-            film = self._pool.submit(
+            film = _submitted(
+                self._pool,
                 _film,
                 source.folder,
                 camera,
@@ -159,11 +157,14 @@ class _Queue:
         yield order.source, piece.save(order.scratch, folder, order.frames, order.statistics)
 
 
-def _start(pool: ProcessPoolExecutor) -> None:
-    """Start the processes with Ctrl-C held back: while they import they could not say why."""
+def _submitted(pool: ProcessPoolExecutor, work: Callable[..., Any], *given: Any) -> Future[Any]:
+    """Submit work, which may start a process, with Ctrl-C held back.
+
+    A process that imports could not say why it ends; from `_begin` on it does not hear of it.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        pool.submit(int)
+        return pool.submit(work, *given)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -171,7 +172,7 @@ def _start(pool: ProcessPoolExecutor) -> None:
 def _begin(frames: Any, stop: Event) -> None:
     """Set a process of the pool up: it ends with its parent, which alone hears of Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal_with_parent(signal.SIGKILL)
     cv2.setNumThreads(1)
     quiet()
     _shared.frames, _shared.stop = frames, stop

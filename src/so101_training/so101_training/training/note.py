@@ -26,11 +26,13 @@ def write(
     data: TrainingSet,
     cameras: Sequence[str],
     base: str | None,
+    cache: str,
     milestones: Sequence[Milestone],
 ) -> None:
     """Write it into a checkpoint's folder.
 
-    `base` is what the weights came from; the last of `milestones` is this checkpoint.
+    `base` is what the weights came from; `cache` where decoded frames were kept; the last of
+    `milestones` is this checkpoint.
     """
     left_out = {image_feature(camera) for camera in set(data.cameras) - set(cameras)}
     note: dict[str, Any] = {
@@ -40,6 +42,7 @@ def write(
         'joints': list(JOINTS),
         'cameras': list(cameras),
         'base': base,
+        'cache': cache,
         'dataset': {
             'name': data.folder.name,
             'episodes': data.episodes,
@@ -56,14 +59,15 @@ def write(
     (folder / NOTE).write_text(json.dumps(note, indent=4))
 
 
-def read(folder: Path) -> tuple[str | None, list[Milestone]]:
-    """Return base and milestones of the checkpoint in `folder`; none of another trainer's.
+def read(folder: Path) -> tuple[str | None, str | None, list[Milestone]]:
+    """Return base, cache and milestones of the checkpoint in `folder`; none of another trainer's.
 
     Raises UserError when the file is broken.
     """
     path = folder / NOTE
     if not path.is_file():
-        return None, []
+        return None, None, []
     found = json_object.read(path)
     base = field(found, 'base', (str, type(None)), path)
-    return base, milestones_of_json(found['history'], path) if 'history' in found else []
+    cache = field(found, 'cache', str, path) if 'cache' in found else None
+    return base, cache, milestones_of_json(found['history'], path) if 'history' in found else []

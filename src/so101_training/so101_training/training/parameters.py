@@ -59,7 +59,7 @@ class Parameters:
     num_workers: int = field(metadata={'least': 0})
     cache: str
     image_transforms: bool
-    video_backend: str = field(metadata={'choices': ('pyav', 'torchcodec')})
+    video_backend: str = field(metadata={'choices': ('pyav',)})
     seed: int = field(metadata={'least': 0})
     device: str = field(metadata={'choices': DEVICES})
     num_processes: int = field(metadata={'least': 1})

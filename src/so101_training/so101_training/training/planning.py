@@ -80,9 +80,9 @@ def of_resumed_run(saved: SavedState, changes: Mapping[str, Any]) -> Plan:
     seen = starting_policy.seen(policy, config.rename_map)
     present = data.cameras_without(set(data.cameras) - set(seen))
     chosen = starting_policy.cameras(policy, present, (), config.rename_map)
-    base, milestones = note.read(saved.pretrained)
-    # The frames are the same with and without a cache, so each run may have its own.
-    return Plan(config, data, chosen, base, saved, tuple(milestones), changes.get('cache', AUTO))
+    base, had, milestones = note.read(saved.pretrained)
+    cache = changes.get('cache', had or AUTO)
+    return Plan(config, data, chosen, base, saved, tuple(milestones), cache)
 
 
 def _device(name: str) -> str:

@@ -295,7 +295,7 @@ class Trainer:
     def _add_ours(self, folder: Path, policy: Any) -> None:
         assert self._history is not None
         plan, config = self._plan, self._config
-        note.write(folder, plan.data, plan.cameras, plan.base, self._milestones)
+        note.write(folder, plan.data, plan.cameras, plan.base, plan.cache, self._milestones)
         backbone = getattr(getattr(policy, 'model', None), 'vlm_with_expert', None)
         if backbone is not None:
             backbone.config.save_pretrained(folder / VLM)
