@@ -229,7 +229,7 @@ def test_cameras_and_folders_that_are_not_there(dataset: Path, tmp_path: Path) -
         Dataset(dataset)
     with pytest.raises(UserError, match='no such folder'):
         survey.opened([tmp_path / 'nowhere'])
-    with pytest.raises(UserError, match='neither a dataset'):
+    with pytest.raises(UserError, match='no episode in it'):
         survey.opened([tmp_path])
     with pytest.raises(UserError, match='check it by itself'):
         survey.opened([dataset, tmp_path])
