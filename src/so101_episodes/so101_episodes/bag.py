@@ -102,6 +102,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(folder: Path) -> None:
+    """Return once the folder and everything in it are on the disk."""
+    for path in (*folder.rglob('*'), folder):
+        sync(path)
+
+
 @cache
 def message_definitions() -> Typestore:
     """Return ROS's message definitions; reading them the first time takes 0.1 s."""

@@ -195,14 +195,17 @@ class Observations:
             raise UserError(f'{self._bag.folder}: {topic.name}: {error}') from error
 
 
-def images_of(bag: RecordedBag, camera: str) -> Recorded:
-    """Return a camera's raw images where there are some, else the JPEG ones.
-
-    Raises UserError when there are neither.
-    """
+def find_images(bag: RecordedBag, camera: str) -> Recorded | None:
+    """Return a camera's raw images where there are some, else the JPEG ones, else None."""
     topics = CAMERAS[camera]
-    if recorded := bag.find(topics.image) or bag.find(topics.compressed):
+    return bag.find(topics.image) or bag.find(topics.compressed)
+
+
+def images_of(bag: RecordedBag, camera: str) -> Recorded:
+    """Return the same; raises UserError when there are none."""
+    if recorded := find_images(bag, camera):
         return recorded
+    topics = CAMERAS[camera]
     raise UserError(
         f'{bag.folder}: no images of the {camera} camera, neither on {topics.image.name} '
         f'nor on {topics.compressed.name}; record them'

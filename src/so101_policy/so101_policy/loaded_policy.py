@@ -1,8 +1,5 @@
 """A checkpoint loaded through LeRobot: one observation in, one chunk of actions out."""
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from safetensors import safe_open
 
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_node.error import UserError
+from so101_policy import temporary_files
 from so101_policy.checkpoint import WEIGHTS, Checkpoint
 from so101_policy.features import STATE, image_feature
 from so101_policy.schedule import Guidance
@@ -138,7 +136,7 @@ class LoadedPolicy:
             # It has no weights: those that were trained on are all in the checkpoint.
             options += [f'--vlm_model_name={checkpoint.vlm}', '--load_vlm_weights=false']
             changes['tokenizer_processor'] = {'tokenizer_name': str(checkpoint.vlm)}
-        with _temporary_files_removed():
+        with temporary_files.removed():
             config = PreTrainedConfig.from_pretrained(checkpoint.path, cli_overrides=options)
         policy_class = get_policy_class(config.type)
         # strict: otherwise weights that the file lacks stay random, without a word.
@@ -169,17 +167,6 @@ def _keep_precision(policy: torch.nn.Module, weights: Path) -> None:
         for name, parameter in policy.named_parameters():
             if name in names and file.get_slice(name).get_dtype() == 'BF16':
                 parameter.data = parameter.data.to(torch.bfloat16)
-
-
-@contextlib.contextmanager
-def _temporary_files_removed() -> Iterator[None]:
-    """LeRobot leaves a temporary file behind at each reading of a config."""
-    with tempfile.TemporaryDirectory() as folder:
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
 
 
 def _first_lines(error: BaseException) -> str:

@@ -115,12 +115,16 @@ def doubts_of_names(feature: str, names: tuple[str, ...]) -> list[str]:
 
 
 def _dataset(config: dict[str, Any], where: Path) -> Path:
-    """Return where LeRobot looks for the dataset (lerobot.configs.default, utils.constants)."""
+    """Return where LeRobot looks for the dataset (lerobot.configs.default)."""
     if config.get('root') is not None:
         return Path(json_object.field(config, 'root', str, where)).expanduser()
+    return lerobot_home() / json_object.field(config, 'repo_id', str, where)
+
+
+def lerobot_home() -> Path:
+    """Return the folder of LeRobot's datasets by name (lerobot.utils.constants)."""
     cache = os.environ.get('HF_HOME', '~/.cache/huggingface')
-    home = os.environ.get('HF_LEROBOT_HOME', f'{cache}/lerobot')
-    return Path(home).expanduser() / json_object.field(config, 'repo_id', str, where)
+    return Path(os.environ.get('HF_LEROBOT_HOME', f'{cache}/lerobot')).expanduser()
 
 
 def statistics(found: Mapping[str, Any], where: object) -> dict[str, Statistics]:

@@ -22,13 +22,14 @@ from rich.progress import Progress
 from so101_evaluation.report_writer import as_json, write_whole
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
+from so101_policy.training import INFO
+from so101_training.arguments import natural, numbers
 from so101_training.checks import report_page, survey
 from so101_training.checks.bags import is_bag
 from so101_training.checks.dataset import Dataset
 from so101_training.checks.finding import BAD, DOUBTFUL
 from so101_training.checks.thumbnails import thumbnails
 from so101_training.checks.verdict import Judgement, judged, ranges
-from so101_training.conversion.source import numbers
 
 DESCRIPTION = (
     'Check recorded episodes: pictures, rates, joints, grasps, texts; a verdict for each.'
@@ -131,7 +132,7 @@ def _page_beside(paths: Sequence[Path]) -> Path:
     if len(paths) > 1:
         raise UserError('give --out: the episodes are in several folders')
     source = paths[0].resolve()
-    if is_bag(source) or (source / survey.INFO).is_file():
+    if is_bag(source) or (source / INFO).is_file():
         return source.parent / f'{source.name}_{PAGE}'
     return source / PAGE
 
@@ -141,12 +142,6 @@ def _numbers(text: str) -> list[int]:
         return sorted(numbers(text, 'episodes'))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _processes(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number above 0')
-    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -179,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         '--keep', type=_numbers, default=[], metavar='5', help='keep these, bad or not'
     )
     parser.add_argument(
-        '--processes', type=_processes, default=survey.cores(), help='default: one a core'
+        '--processes', type=natural, default=survey.cores(), help='default: one a core'
     )
     return parser
 

@@ -25,6 +25,7 @@ from so101_description.cameras import CAMERAS
 from so101_episodes.episode import OUTCOMES
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
+from so101_training.arguments import natural, numbers
 from so101_training.conversion import manifest, source, streams, workshop
 from so101_training.conversion.draft import Draft
 from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
@@ -69,7 +70,7 @@ def run(given: argparse.Namespace) -> int:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if given.out is None and not given.list:
         raise UserError('give --out, the folder of the dataset')
-    excluded = source.numbers(given.exclude, '--exclude')
+    excluded = numbers(given.exclude, '--exclude')
     found = [
         source.look(number, folder) for number, folder in enumerate(source.find(given.episodes))
     ]
@@ -85,9 +86,11 @@ def run(given: argparse.Namespace) -> int:
     try:
         base = _base(out, given.append)
         # Also of those left out by their label: it may have changed since they were converted.
-        new, again = _new([one for one in found if not one.broken], base)
-        new = [one for one in wanted if one in new and one not in broken]
+        again = _known([one for one in found if not one.broken], base)
         left_out = {one: why for one, why in left_out.items() if one not in again}
+        new = [one for one in wanted if one not in again and one not in broken]
+        again |= _doubles(new)
+        new = [one for one in new if one not in again]
         settings = _settings(given, base, new, out)
         _say(console, found, new, left_out, again, broken)
         if not new:
@@ -97,10 +100,9 @@ def run(given: argparse.Namespace) -> int:
             if broken:
                 raise UserError('none of the episodes can be converted; nothing was written')
             raise UserError('no episode to convert; --list shows what there is, --outcome chooses')
-        _warn_of_room(out, new, settings, draft, console)
         draft.begin(settings)
         started = time.monotonic()
-        made, failures = _made(new, settings, draft, given.jobs, console)
+        made, failures = _made(new, settings, draft, out, given.jobs, console)
         broken |= failures
         if not made:
             raise UserError('none of the episodes could be converted; nothing was written')
@@ -140,32 +142,42 @@ def _without_task(one: Source) -> str:
     return '' if one.task else 'it has no task; give it with --task'
 
 
-def _new(
-    wanted: Sequence[Source], base: Conversion | None
-) -> tuple[list[Source], dict[Source, str]]:
-    """Return what is not in the dataset yet, each once, and what there is to say of the others."""
+def _known(sources: Sequence[Source], base: Conversion | None) -> dict[Source, str]:
+    """Return those that the dataset knows, and what there is to say of each, perhaps nothing."""
     known = {entry['recording']: entry for entry in base.episodes} if base else {}
     gone = {e['recording'] for e in base.left_out if e['why'] == TAKEN_OUT} if base else set()
-    again: dict[Source, str] = {}
-    first: dict[str, Source] = {}
-    for one in wanted:
+    again = {}
+    for one in sources:
         if one.recording in gone:
             again[one] = TAKEN_OUT
         elif entry := known.get(one.recording):
-            differ = [
+            again[one] = ', '.join(
                 f'{name} {entry[name]!r} in the dataset, {value!r} in the recording'
                 for name, value in (('outcome', one.outcome), ('task', one.task))
                 if entry[name] != value
-            ]
-            again[one] = ', '.join(differ)
-        elif one.recording in first:
-            again[one] = f'the same recording as {first[one.recording].name}'
+            )
+    return again
+
+
+def _doubles(sources: Sequence[Source]) -> dict[Source, str]:
+    """Return the copies of recordings that come earlier."""
+    first: dict[str, Source] = {}
+    for one in sources:
         first.setdefault(one.recording, one)
-    return [one for one in wanted if one not in again], again
+    return {
+        one: f'the same recording as {first[one.recording].name}'
+        for one in sources
+        if first[one.recording] is not one
+    }
 
 
 def _made(
-    wanted: Sequence[Source], settings: Settings, draft: Draft, jobs: int, console: Console
+    wanted: Sequence[Source],
+    settings: Settings,
+    draft: Draft,
+    out: Path,
+    jobs: int,
+    console: Console,
 ) -> tuple[list[tuple[Source, Piece]], dict[Source, str]]:
     """Return the pieces, in the order of the sources, and why there are not more."""
     made: dict[int, tuple[Source, Piece]] = {}
@@ -179,6 +191,7 @@ def _made(
     if made:
         console.print(f'{len(made)} of them were converted before this was stopped')
     expected = _frames(missing, settings)
+    _warn_of_room(out, expected, settings, console)
     with progress_bar(console) as progress:
         bar = progress.add_task(_count(len(made), wanted), total=expected)
 
@@ -296,14 +309,11 @@ def _outcomes(text: str) -> list[str]:
     return list(OUTCOMES) if text == 'all' else text.split(',')
 
 
-def _warn_of_room(
-    out: Path, wanted: Sequence[Source], settings: Settings, draft: Draft, console: Console
-) -> None:
+def _warn_of_room(out: Path, frames: float, settings: Settings, console: Console) -> None:
     """Say when the disk is likely to be full before the end: then all that is done is kept."""
-    missing = [one for one in wanted if not (draft.pieces / one.key).exists()]
     width, height = settings.codec.size
     # A video is there twice for a moment: as pieces, and joined.
-    need = 2 * _frames(missing, settings) * _FRAME * (width * height) / (640 * 480)
+    need = 2 * frames * _FRAME * (width * height) / (640 * 480)
     if (free := shutil.disk_usage(out.parent).free) < need:
         console.print(
             f'{free // _MB} MB are free at {out.parent}, about {need / _MB:.0f} are needed; '
@@ -348,12 +358,6 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _natural(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f'{text!r}: expected a whole number above 0')
-    return int(text)
-
-
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -383,15 +387,15 @@ def _parser() -> argparse.ArgumentParser:
         '--cameras',
         help=f'some of {",".join(CAMERAS)}; default: all that an episode has images of',
     )
-    add('--fps', type=_natural, help='frames a second; default: 30')
+    add('--fps', type=natural, help='frames a second; default: 30')
     add('--max-age', type=_seconds, help='of a sample at its tick, s; default: 0.2')
     add('--max-skew', type=_seconds, help='between two images, s; default: 0.05')
     add('--codec', choices=CODECS, help=f'default: {Codec.vcodec}')
-    add('--gop', type=_natural, help=f'frames per keyframe; default: {Codec.g}')
+    add('--gop', type=natural, help=f'frames per keyframe; default: {Codec.g}')
     add('--crf', type=int, help=f'quality; default: {_listed(QUALITIES)}')
     add('--preset', help=f'of the encoder; default: {_listed(PRESETS)}')
     add('--size', type=_size, metavar='WIDTHxHEIGHT', help="of the videos; default: the cameras'")
-    add('--jobs', type=_natural, default=os.cpu_count(), help='processes; default: one a core')
+    add('--jobs', type=natural, default=os.cpu_count(), help='processes; default: one a core')
     return parser
 
 

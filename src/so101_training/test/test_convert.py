@@ -366,6 +366,9 @@ def test_a_copy_of_a_recording_is_converted_once(
     assert run(tmp_path / 'bags', '--out', tmp_path / 'out') == 0
     assert 'not added: 1 b: the same recording as a' in capsys.readouterr().err
     assert opened(tmp_path / 'out').num_episodes == 1
+    # It counts when the one before it is not wanted.
+    assert run(tmp_path / 'bags', '--out', tmp_path / 'other', '--exclude', '0') == 0
+    assert opened(tmp_path / 'other').meta.episodes['source'] == ['b']
 
 
 def test_what_the_checks_took_out_is_not_added_again(

@@ -10,14 +10,6 @@ from so101_node.error import UserError
 from so101_training.conversion import source
 
 
-def test_numbers_are_lists_and_ranges() -> None:
-    assert source.numbers('3, 17,20-22', '--exclude') == {3, 17, 20, 21, 22}
-    assert source.numbers('', '--exclude') == set()
-    for wrong in ('x', '3-', '-3', '1.5'):
-        with pytest.raises(UserError, match='3,17,20-25'):
-            source.numbers(wrong, '--exclude')
-
-
 def test_recordings_are_found_once_and_in_order(
     tmp_path: Path, recording: Callable[..., Path]
 ) -> None:

@@ -143,7 +143,7 @@ def test_nothing_is_left_of_what_could_not_be_written(
     def full(path: Path) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(trimmed_dataset, 'sync', full)
+    monkeypatch.setattr(trimmed_dataset, 'sync_all', full)
     with pytest.raises(UserError, match='No space left'):
         trim(Dataset(dataset), tmp_path / 'out', GONE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['broken']

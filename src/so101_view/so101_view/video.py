@@ -18,9 +18,9 @@ from rich.console import Console
 
 from so101_episodes.episode import FILE, Episode
 from so101_episodes.recorded_bag import Recorded, RecordedBag
+from so101_episodes.recorded_episode import find_images
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
-from so101_node.topics import CAMERAS
 from so101_view.caption import Caption, of_episode
 from so101_view.film import Film
 from so101_view.picture import HEIGHT, WIDTH, Layout
@@ -47,8 +47,7 @@ class _Reel:
         images = {}
         shown = Layout().cameras
         for camera in shown:
-            topics = CAMERAS[camera]
-            if recorded := bag.find(topics.image) or bag.find(topics.compressed):
+            if recorded := find_images(bag, camera):
                 images[camera] = recorded
         if not images:
             raise UserError(f'{folder}: no image of {" or ".join(shown)}; record their topics')

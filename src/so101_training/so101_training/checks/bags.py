@@ -13,7 +13,7 @@ from so101_cameras.image import from_jpeg, from_message
 from so101_description.units import radians_to_dataset
 from so101_episodes.episode import FILE, Episode
 from so101_episodes.recorded_bag import Recorded, RecordedBag
-from so101_episodes.recorded_episode import RecordedEpisode
+from so101_episodes.recorded_episode import RecordedEpisode, find_images
 from so101_node.error import UserError
 from so101_node.joint_positions import joint_positions
 from so101_node.stamp import to_nanoseconds
@@ -239,12 +239,8 @@ def _seconds(stamps: NDArray[np.int64], origin: int) -> NDArray[np.float64]:
 
 
 def _images(bag: RecordedBag, excluded: Sequence[str]) -> dict[str, Recorded]:
-    found = {}
-    for camera, topics in CAMERAS.items():
-        recorded = bag.find(topics.image) or bag.find(topics.compressed)
-        if recorded and camera not in excluded:
-            found[camera] = recorded
-    return found
+    looked_at = [camera for camera in CAMERAS if camera not in excluded]
+    return {camera: images for camera in looked_at if (images := find_images(bag, camera))}
 
 
 def _joints(bag: RecordedBag) -> list[Recorded]:

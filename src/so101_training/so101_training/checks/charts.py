@@ -9,6 +9,7 @@ from so101_evaluation.charts import Axis
 from so101_training.checks.grasp import grips
 from so101_training.checks.lag import lag
 from so101_training.checks.outliers import path
+from so101_training.checks.picture import Floats, Measures
 from so101_training.checks.repeats import repeated
 from so101_training.checks.take import RATE, Collection, Take
 from so101_training.checks.verdict import GOOD, Judgement
@@ -103,22 +104,21 @@ def _one(value: float) -> _Value:
 
 
 def _brightness(camera: str) -> Callable[[Take], _Value]:
-    def value(take: Take) -> _Value:
-        found = take.pictures.get(camera)
-        if found is None or not len(found.measures):
-            return None
-        low, middle, high = np.percentile(found.measures.brightness, (0, 50, 100))
-        return float(middle), float(low), float(high)
-
-    return value
+    return _spread(camera, lambda measures: measures.brightness, (0, 50, 100))
 
 
 def _sharpness(camera: str) -> Callable[[Take], _Value]:
+    return _spread(camera, lambda measures: measures.sharpness, (5, 50, 95))
+
+
+def _spread(
+    camera: str, measure: Callable[[Measures], Floats], percentiles: tuple[int, int, int]
+) -> Callable[[Take], _Value]:
     def value(take: Take) -> _Value:
         found = take.pictures.get(camera)
-        if found is None or np.isnan(found.measures.sharpness).all():
+        if found is None or np.isnan(measured := measure(found.measures)).all():
             return None
-        low, middle, high = np.nanpercentile(found.measures.sharpness, (5, 50, 95))
+        low, middle, high = np.nanpercentile(measured, percentiles)
         return float(middle), float(low), float(high)
 
     return value

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
 from so101_policy import json_object
-from so101_policy.features import ACTION, STATE
+from so101_policy.features import ACTION, STATE, image_feature
+from so101_policy.training import INFO, STATISTICS
 from so101_training.checks.finding import BAD, DOUBTFUL, Finding
 from so101_training.checks.take import Collection, Pictures, Signal, Substitution, Take
 from so101_training.checks.video import Span, VideoPiece, nothing, pictures_at
+from so101_training.conversion.manifest import REMARKS
 
-INFO, STATISTICS = Path('meta/info.json'), Path('meta/stats.json')
-MANIFEST = Path('meta/manifest.parquet')
 NAME = 'integrity'
 
-_IMAGES = 'observation.images.'
+_IMAGES = image_feature('')
 
 # Frames that one process reads at a time: a few seconds' work, so that progress is seen and no
 # process ends long after the others.
@@ -271,11 +271,11 @@ class Dataset:
 
     def _manifest(self) -> tuple[dict[int, list[Substitution]], tuple[Finding, ...]]:
         """Return what the conversion made up, by episode; nothing of a dataset from elsewhere."""
-        if not (self.folder / MANIFEST).is_file():
+        if not (self.folder / REMARKS).is_file():
             return {}, ()
         try:
             rows = _table(
-                self.folder / MANIFEST, ['episode_index', 'frame_index', 'stream', 'kind']
+                self.folder / REMARKS, ['episode_index', 'frame_index', 'stream', 'kind']
             ).to_pylist()
             groups: dict[tuple[int, str, str], list[int]] = {}
             for row in rows:
@@ -283,7 +283,7 @@ class Dataset:
                 if row['frame_index'] is not None:  # else outside of all frames
                     groups.setdefault(key, []).append(int(row['frame_index']))
         except (UserError, TypeError, ValueError) as error:
-            text = f'meta/manifest.parquet cannot be read: {error}; convert the episodes again'
+            text = f'{REMARKS} cannot be read: {error}; convert the episodes again'
             return {}, (Finding(NAME, None, DOUBTFUL, text),)
         found: dict[int, list[Substitution]] = {}
         for (number, stream, kind), frames in groups.items():

@@ -25,6 +25,11 @@ class Finding:
     worst: float | None = None
 
 
+def and_more(count: int) -> str:
+    """Return what is said of `count` occurrences after the worst one was described."""
+    return f', and {count - 1} times more' if count > 1 else ''
+
+
 def graver(of: float, limit: float) -> str:
     """Return BAD from `limit` on, DOUBTFUL below."""
     return BAD if of >= limit else DOUBTFUL

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from so101_training.checks.black import is_black
-from so101_training.checks.finding import BAD, Finding
+from so101_training.checks.finding import BAD, Finding, and_more
 from so101_training.checks.picture import Measures
 from so101_training.checks.runs import runs
 from so101_training.checks.take import Collection, Pictures, Take
@@ -77,13 +77,13 @@ def find(collection: Collection) -> Iterator[Finding]:
             if not found:
                 continue
             start, end, travel = max(found, key=lambda each: each[1] - each[0])
-            more = f', and {len(found) - 1} times more' if len(found) > 1 else ''
             yield Finding(
                 NAME,
                 take.number,
                 BAD,
                 f'the {camera} picture stands still from {start:.1f} to {end:.1f} s while the arm '
-                f'moves by {travel:.0f} degrees{more}; leave it out, and look at the camera',
+                f'moves by {travel:.0f} degrees{and_more(len(found))}; leave it out, and look at '
+                'the camera',
                 camera,
                 (start, end),
             )

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_training.checks.finding import BAD, DOUBTFUL, Finding, graver
+from so101_training.checks.finding import BAD, DOUBTFUL, Finding, and_more, graver
 from so101_training.checks.frozen import LONG, TRAVEL, jumps, stretches
 from so101_training.checks.take import Collection, Pictures, Take
+from so101_training.conversion.ticks import DROPPED, LATE, REPEATED
 
 NAME = 'gaps'
 
@@ -25,7 +26,7 @@ _MOVED = 1.5
 _SOME, _MUCH = 0.1, 0.3
 
 # The kinds of them that are a loss. Every state is interpolated to the time of its pictures.
-_LOSSES = ('repeated', 'late', 'dropped')
+_LOSSES = (REPEATED, LATE, DROPPED)
 
 
 def find(collection: Collection) -> Iterator[Finding]:
@@ -53,13 +54,12 @@ def _silent(
         return
     worst = int(long[np.argmax(gaps[long])])
     start, end = float(times[worst]), float(times[worst + 1])
-    more = f', and {len(long) - 1} times more' if len(long) > 1 else ''
     yield Finding(
         NAME,
         take.number,
         graver(end - start, _LONG),
-        f'nothing came from {what} for {end - start:.2f} s, from {start:.1f} s on{more}; look '
-        'whether the arm moved meanwhile',
+        f'nothing came from {what} for {end - start:.2f} s, from {start:.1f} s on'
+        f'{and_more(len(long))}; look whether the arm moved meanwhile',
         camera,
         (start, end),
     )
@@ -81,14 +81,13 @@ def _standing(take: Take, camera: str, pictures: Pictures) -> Iterator[Finding]:
             found.append((start, end, travel))
     if found:
         start, end, travel = max(found, key=lambda each: each[1] - each[0])
-        more = f', and {len(found) - 1} times more' if len(found) > 1 else ''
         yield Finding(
             NAME,
             take.number,
             DOUBTFUL,
             f'the {camera} camera lost pictures: the same one stands from {start:.2f} to '
-            f'{end:.2f} s while the arm moves by {travel:.0f} degrees, then it jumps{more}; look '
-            'at it there',
+            f'{end:.2f} s while the arm moves by {travel:.0f} degrees, then it jumps'
+            f'{and_more(len(found))}; look at it there',
             camera,
             (start, end),
         )
@@ -102,7 +101,7 @@ def _made_up(take: Take) -> Iterator[Finding]:
         if each.kind not in _LOSSES or (share < _SOME and each.longest < _SHORT):
             continue
         camera = each.stream if each.stream in take.pictures else ''
-        grave = each.kind == 'repeated' and (share >= _MUCH or each.longest >= _LONG)
+        grave = each.kind == REPEATED and (share >= _MUCH or each.longest >= _LONG)
         yield Finding(
             NAME,
             take.number,

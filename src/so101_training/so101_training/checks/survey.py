@@ -13,9 +13,10 @@ import cv2
 
 from so101_node.error import UserError
 from so101_node.lifetime import signal_with_parent
+from so101_policy.training import INFO
 from so101_training.checks import bags, video
 from so101_training.checks.bags import Bags
-from so101_training.checks.dataset import INFO, Dataset
+from so101_training.checks.dataset import Dataset
 from so101_training.checks.take import Collection
 from so101_training.conversion.source import find
 
@@ -66,23 +67,20 @@ def each_of(
         return [(piece, found[index]) for index, piece in enumerate(pieces)]
     # Processes of their own, not forks: the libraries of this one have threads.
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(
-        min(processes, len(pieces)), mp_context=context, initializer=_alone
-    ) as pool:
-        try:
-            futures = {pool.submit(work, piece): i for i, piece in enumerate(pieces)}
-            for future in as_completed(futures):
-                found[futures[future]] = future.result()
-                done += pieces[futures[future]].frames
-                advance(done, total)
-        except BrokenProcessPool as error:
-            raise UserError(
-                'a process that looks at pictures was killed, likely for want of memory; '
-                'try fewer of them, --processes 1'
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(min(processes, len(pieces)), mp_context=context, initializer=_alone)
+    try:
+        futures = {pool.submit(work, piece): i for i, piece in enumerate(pieces)}
+        for future in as_completed(futures):
+            found[futures[future]] = future.result()
+            done += pieces[futures[future]].frames
+            advance(done, total)
+    except BrokenProcessPool as error:
+        raise UserError(
+            'a process that looks at pictures was killed, likely for want of memory; '
+            'try fewer of them, --processes 1'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [(piece, found[index]) for index, piece in enumerate(pieces)]
 
 

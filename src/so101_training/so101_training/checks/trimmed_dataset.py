@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 from av.error import FFmpegError
 from lerobot.datasets.compute_stats import aggregate_stats, get_feature_stats
 
-from so101_episodes.bag import sync
+from so101_episodes.bag import sync, sync_all
 from so101_node.error import UserError
-from so101_training.checks.dataset import INFO, MANIFEST, STATISTICS, Dataset, Episode
-from so101_training.conversion.manifest import CONVERSION, TAKEN_OUT, Conversion
+from so101_policy.training import INFO, STATISTICS
+from so101_training.checks.dataset import Dataset, Episode
+from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
 
 _STATS = 'stats/'
 _INDICES = ('episode_index', 'index', 'task_index')  # what is renumbered
@@ -69,9 +70,7 @@ def trim(source: Dataset, out: Path, gone: set[int], advance: Advance = lambda a
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         _Trim(source, draft, gone, advance).write()
-        for path in draft.rglob('*'):
-            sync(path)
-        sync(draft)
+        sync_all(draft)
         draft.rename(out)
         sync(out.parent)
     except (OSError, FFmpegError, pa.ArrowException, KeyError, ValueError) as error:
@@ -235,7 +234,7 @@ class _Trim:
         (self._out / STATISTICS).write_text(json.dumps(whole, indent=4))
 
     def _manifest(self) -> None:
-        path = self._source.folder / MANIFEST
+        path = self._source.folder / REMARKS
         if not path.is_file():
             return
         table = pq.read_table(path, partitioning=None)
@@ -247,7 +246,7 @@ class _Trim:
         field = table.schema.field(at)
         renumbered = [self._new[n] for n in table['episode_index'].to_pylist()]
         pq.write_table(
-            table.set_column(at, field, pa.array(renumbered, field.type)), self._out / MANIFEST
+            table.set_column(at, field, pa.array(renumbered, field.type)), self._out / REMARKS
         )
 
     def _conversion(self) -> None:

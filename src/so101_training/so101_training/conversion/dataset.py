@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from lerobot.configs.video import RGBEncoderConfig
@@ -17,7 +18,7 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.feature_utils import get_hf_features_from_features
 from lerobot.datasets.utils import update_chunk_file_indices
 
-from so101_episodes.bag import sync
+from so101_episodes.bag import sync_all
 from so101_policy.features import ACTION, JOINT_NAMES, STATE, image_feature
 from so101_training.conversion import manifest
 from so101_training.conversion.manifest import CONVERSION, REMARKS, TAKEN_OUT, Conversion
@@ -51,14 +52,10 @@ def write(
         meta = LeRobotDatasetMetadata.create(
             _name(staging), settings.fps, features, ROBOT, root=staging, use_videos=True
         )
-    first = meta.total_episodes
     files = {camera: _videos(meta, camera, made, settings) for camera in settings.cameras}
-    _write_tables(meta, made, files, settings)
+    remarks = _write_tables(meta, made, files, settings)
     meta.finalize()
-    manifest.extend(
-        staging / REMARKS,
-        (manifest.table(first + i, piece.contents()[1]) for i, (_, piece) in enumerate(made)),
-    )
+    manifest.extend(staging / REMARKS, remarks)
     conversion = Conversion(
         before.settings,
         (*before.episodes, *(_described(source, piece) for source, piece in made)),
@@ -66,9 +63,7 @@ def write(
     )
     text = json.dumps(conversion.to_json(), indent=2)
     (staging / CONVERSION).write_text(text + '\n')
-    for folder, _, names in os.walk(staging):
-        for name in (*names, '.'):
-            sync(Path(folder) / name)
+    sync_all(staging)
 
 
 def _features(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -166,10 +161,12 @@ def _write_tables(
     made: Sequence[tuple[Source, Piece]],
     videos: Mapping[str, list[dict[str, Any]]],
     settings: Settings,
-) -> None:
-    """Write the frames' numbers to one parquet file, and what is known of each episode."""
-    if not made:
-        return
+) -> list[pa.Table]:
+    """Write the frames' numbers to one parquet file, and what is known of each episode.
+
+    Return the remarks on each.
+    """
+    remarks = []
     ((chunk, file, _),) = _numbered(meta, 'data', [[piece for _, piece in made]])
     path = meta.root / meta.data_path.format(chunk_index=chunk, file_index=file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +185,8 @@ def _write_tables(
             statistics = compute_episode_stats(
                 columns, {name: meta.features[name] for name in columns}
             )
-            of_images, _ = piece.contents()
+            of_images, found = piece.contents()
+            remarks.append(manifest.table(meta.total_episodes, found))
             statistics |= {image_feature(c): of_images[c] for c in settings.cameras}
             place = {'data/chunk_index': chunk, 'data/file_index': file}
             for of_camera in videos.values():
@@ -203,6 +201,7 @@ def _write_tables(
     finally:
         if writer is not None:
             writer.close()
+    return remarks
 
 
 def _columns(

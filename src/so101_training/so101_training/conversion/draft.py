@@ -82,15 +82,11 @@ class Draft:
         sync(self._out.parent)
         shutil.rmtree(self._folder)
 
-    def discard(self) -> None:
-        """Delete everything in it."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def close(self) -> None:
         """Let others have it; delete it when nothing was converted."""
         with suppress(OSError):
             if not any(self.pieces.iterdir()):
-                self.discard()
+                shutil.rmtree(self._folder, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()
         os.close(self._lock)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_cameras.image import Array
-from so101_episodes.bag import sync
+from so101_episodes.bag import sync, sync_all
 from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import images_of
 from so101_node.error import UserError
@@ -116,7 +116,7 @@ def film(
     bag = RecordedBag(folder)
     recorded = images_of(bag, camera)
     picture = Picture(recorded.topic.name, settings.codec.size)
-    wanted, counts = np.unique(numbers, return_counts=True)
+    wanted, repeats = np.unique(numbers, return_counts=True)
     looked_at = set(sampled(len(numbers)).tolist())
     statistics = ImageStatistics()
     part = path.with_suffix('.part')
@@ -129,7 +129,7 @@ def film(
             if number != wanted[position]:
                 continue
             message = bag.decode(topic, data)
-            times = int(counts[position])
+            times = int(repeats[position])
             try:
                 file.write(picture.frame(message), times)
                 image: Array | None = None
@@ -172,8 +172,7 @@ def save(
         'remarks': frames.remarks,
     }
     (scratch / _NOTE).write_text(json.dumps(note))
-    for file in scratch.iterdir():
-        sync(file)
+    sync_all(scratch)
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
     sync(folder.parent)

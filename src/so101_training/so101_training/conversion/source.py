@@ -11,8 +11,6 @@ from so101_episodes.recorded_bag import RecordedBag
 from so101_episodes.recorded_episode import RecordedEpisode
 from so101_node.error import UserError
 
-_MOST = 100_000  # episodes, in a range of numbers
-
 _METADATA = 'metadata.yaml'
 _DATA = ('.mcap', '.db3', '.zstd')
 
@@ -80,18 +78,6 @@ def look(number: int, folder: Path) -> Source:
     except UserError as error:
         broken = str(error).removeprefix(f'{folder}: ')
     return Source(number, folder, *known, duration, _key(folder), recording, broken)
-
-
-def numbers(text: str, where: str) -> set[int]:
-    """Return the numbers of '3,17,20-25'; raises UserError."""
-    found: set[int] = set()
-    for part in filter(None, (part.strip() for part in text.split(','))):
-        first, separator, last = part.partition('-')
-        plain = first.isdecimal() and (last.isdecimal() or not separator)
-        if not plain or int(last or first) - int(first) not in range(_MOST):
-            raise UserError(f'{where} {part!r}: expected numbers such as 3,17,20-25')
-        found |= set(range(int(first), int(last or first) + 1))
-    return found
 
 
 def chosen(

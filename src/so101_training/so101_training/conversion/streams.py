@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 from so101_description.joints import JOINTS
 from so101_episodes.joint_reader import JointReader, stamp
 from so101_episodes.recorded_bag import RecordedBag
-from so101_episodes.recorded_episode import RecordedEpisode, checked_stamp, images_of
+from so101_episodes.recorded_episode import RecordedEpisode, checked_stamp, find_images, images_of
 from so101_episodes.series import Series
 from so101_node.error import UserError
 from so101_node.topics import CAMERAS, JOINT_STATES, REFERENCE, Topic
+
+# s by which a stamp may be before the one received before it: one overtook the other on its way.
+_MOST_BACK = 0.2
+
+# s between a stamp and its receipt, of half of a stream: an image takes 50 ms, another clock more.
+_MOST_AWAY = 0.3
 
 
 @dataclass(frozen=True)
@@ -34,18 +40,7 @@ class Streams:
 def cameras(folder: Path) -> list[str]:
     """Return the cameras that a bag has images of; raises UserError when it is broken."""
     bag = RecordedBag(folder)
-    return [
-        camera
-        for camera, topics in CAMERAS.items()
-        if bag.find(topics.image) or bag.find(topics.compressed)
-    ]
-
-
-# s by which a stamp may be before the one received before it: one overtook the other on its way.
-_MOST_BACK = 0.2
-
-# s between a stamp and its receipt, of half of a stream: an image takes 50 ms, another clock more.
-_MOST_AWAY = 0.3
+    return [camera for camera in CAMERAS if find_images(bag, camera)]
 
 
 def read(folder: Path, wanted: Iterable[str]) -> Streams:

@@ -26,7 +26,7 @@ from so101_training.conversion.streams import Streams, rising
 _PLACES = 64
 _SHARPNESS = 4.0
 
-REPEATED, LATE, DROPPED, INTERPOLATED = KINDS = ('repeated', 'late', 'dropped', 'interpolated')
+REPEATED, LATE, DROPPED, INTERPOLATED = ('repeated', 'late', 'dropped', 'interpolated')
 
 
 class Remark(NamedTuple):

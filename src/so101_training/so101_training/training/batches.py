@@ -15,12 +15,11 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from numpy.typing import NDArray
 from torch.utils.data._utils.collate import default_collate_fn_map
 
+from so101_node.lifetime import signal_with_parent
 from so101_training.training.augmentation import Augmentation, own_random_numbers
 from so101_training.training.rows import Rows
 from so101_training.training.videos import Array
 
-# prctl's PR_SET_PDEATHSIG.
-PARENT_DEATH_SIGNAL = 1
 # glibc's mallopt: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, and the greatest value of the second.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_THRESHOLD_MAX = -1, -3, 32 << 20
 
@@ -142,8 +141,8 @@ def _settle() -> None:
     for somebody to take its batches.
     """
     cv2.setNumThreads(1)
+    signal_with_parent(signal.SIGKILL)
     libc = ctypes.CDLL(None)
-    libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     libc.mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_MAX)
     libc.mallopt(TRIM_THRESHOLD, 8 * MMAP_THRESHOLD_MAX)
 

@@ -4,13 +4,13 @@ A kill at any moment leaves the earlier checkpoints and `last` as they were, and
 folder that the next run removes.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
+from so101_episodes.bag import sync_all
 from so101_node.error import UserError
 from so101_training.training import disk
 from so101_training.training.resumption import LAST, command
@@ -29,7 +29,8 @@ def write(folder: Path, save: Callable[[Path], None]) -> None:
         shutil.rmtree(saving, ignore_errors=True)
         saving.mkdir(parents=True)
         save(saving)
-        _to_disk(saving)
+        # A name that looks whole is so even after a loss of power.
+        sync_all(saving)
         if folder.exists():
             folder.rename(folder.with_name(f'.{folder.name}{_REPLACED}'))
         saving.rename(folder)
@@ -62,16 +63,6 @@ def clear(checkpoints: Path) -> None:
     for left in checkpoints.glob(f'.*{_SAVING}'):
         shutil.rmtree(left)
     (checkpoints / f'.{LAST}').unlink(missing_ok=True)
-
-
-def _to_disk(folder: Path) -> None:
-    """Make sure that a name which looks whole is so even after a loss of power."""
-    for path in (*folder.rglob('*'), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _failed(folder: Path, error: Exception) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lerobot.configs import parser
 from lerobot.configs.train import TrainPipelineConfig
 
 from so101_node.error import UserError
+from so101_policy import temporary_files
 from so101_training.training.parameters import nearest
 
 # Our keys that are options of LeRobot under a name of its own, or the same.
@@ -52,7 +52,7 @@ def parse(options: Sequence[str]) -> TrainPipelineConfig:
     """
     said = io.StringIO()
     try:
-        with _command_line(options), _temporary_files_removed(), contextlib.redirect_stderr(said):
+        with _command_line(options), temporary_files.removed(), contextlib.redirect_stderr(said):
             config = _parsed()
             config.validate()
     except SystemExit as error:
@@ -81,17 +81,6 @@ def _command_line(options: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextlib.contextmanager
-def _temporary_files_removed() -> Iterator[None]:
-    """LeRobot leaves a temporary file behind at each reading of a config."""
-    with tempfile.TemporaryDirectory() as folder:
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
 
 
 def _complaint(said: str, options: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ Reads JSON and the texts of the tasks only: no video, no torch. Facts about the 
 0.6.1, `lerobot.datasets.dataset_metadata`.
 """
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +71,11 @@ def read(folder: Path) -> TrainingSet:
 def find(name: str) -> Path:
     """Return the folder of a dataset: a path, or a name under LeRobot's own folder.
 
-    Raises UserError when there is none. Sources of the places: lerobot.utils.constants.
+    Raises UserError when there is none.
     """
     if not name:
         raise UserError('no dataset; give --dataset FOLDER, or dataset in the YAML file')
-    cache = os.environ.get('HF_HOME', '~/.cache/huggingface')
-    home = Path(os.environ.get('HF_LEROBOT_HOME', f'{cache}/lerobot')).expanduser()
+    home = training.lerobot_home()
     for folder in (Path(name).expanduser(), home / name):
         if folder.is_dir():
             return folder.resolve()
