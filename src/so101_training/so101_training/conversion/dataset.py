@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Dataset
 from lerobot.configs.video import RGBEncoderConfig
 from lerobot.datasets.compute_stats import compute_episode_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
@@ -170,18 +169,12 @@ def _write_tables(
     ((chunk, file, _),) = _numbered(meta, 'data', [[piece for _, piece in made]])
     path = meta.root / meta.data_path.format(chunk_index=chunk, file_index=file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer: pq.ParquetWriter | None = None
-    try:
+    schema = get_hf_features_from_features(meta.features).arrow_schema
+    with pq.ParquetWriter(path, schema, compression='snappy', use_dictionary=True) as writer:
         for number, (source, piece) in enumerate(made):
             columns = _columns(meta, source.task, piece, settings.fps)
-            form = get_hf_features_from_features(meta.features)
-            rows = Dataset.from_dict({name: columns[name] for name in form}, features=form)
-            table = rows.with_format('arrow')[:]
-            if writer is None:
-                writer = pq.ParquetWriter(
-                    path, table.schema, compression='snappy', use_dictionary=True
-                )
-            writer.write_table(table)
+            arrays = [pa.array([*columns[field.name]], field.type) for field in schema]
+            writer.write_table(pa.table(arrays, schema=schema))
             statistics = compute_episode_stats(
                 columns, {name: meta.features[name] for name in columns}
             )
@@ -198,9 +191,6 @@ def _write_tables(
                 statistics,
                 {**place, **_of_ours(source)},
             )
-    finally:
-        if writer is not None:
-            writer.close()
     return remarks
 
 
@@ -213,7 +203,7 @@ def _columns(
     return {
         ACTION: actions,
         STATE: states,
-        'timestamp': (np.arange(count) / fps).astype(np.float32),
+        'timestamp': np.arange(count) / fps,  # 32 bits on disk; LeRobot's statistics are of 64
         'frame_index': np.arange(count),
         'episode_index': np.full(count, meta.total_episodes),
         'index': np.arange(begin, begin + count),

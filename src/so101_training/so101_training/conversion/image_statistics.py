@@ -8,6 +8,7 @@ same. Pixels have 256 values: with their counts the histogram takes a fortieth o
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,32 +37,31 @@ class ImageStatistics:
     def __init__(self) -> None:
         self._images = 0
         self._pixels = 0
-        # Of the three colours, and of their squares.
-        self._sums: NDArray[np.float32] = np.zeros(6, np.float32)
+        self._sums: NDArray[np.float32] = np.zeros(3, np.float32)
+        self._squares: NDArray[np.float32] = np.zeros(3, np.float32)
         self._counts = np.zeros((3, 256), np.int64)
 
     def add(self, pixels: Array) -> None:
         """Take rgb8 pixels, (height, width, 3)."""
-        height, width = pixels.shape[:2]
-        if max(height, width) >= _LARGE:
-            step = int(width / _SMALL) if width > height else int(height / _SMALL)
-            pixels = pixels[::step, ::step]
-        colours = np.ascontiguousarray(pixels.reshape(-1, 3).T)
-        for values, counts in zip(colours, self._counts, strict=True):
-            counts += np.bincount(values, minlength=256)
-        terms = np.empty((6, 1 + colours.shape[1]), np.float32)
-        terms[:, 0] = self._sums
-        terms[:3, 1:] = colours
-        np.square(terms[:3, 1:], out=terms[3:, 1:])
-        # One after the other, as numpy adds up the rows of an array: np.sum would add in pairs.
-        self._sums = np.add.accumulate(terms, axis=1)[:, -1].copy()
-        self._pixels += colours.shape[1]
+        larger = max(pixels.shape[:2])
+        step = larger // _SMALL if larger >= _LARGE else 1
+        # As one item of three bytes a pixel is copied four times as fast.
+        pixels = np.ascontiguousarray(pixels).view('V3')[::step, ::step, 0].copy().view(np.uint8)
+        for colour, counts in enumerate(self._counts):
+            found = cv2.calcHist([pixels.reshape(-1, 1, 3)], [colour], None, [256], [0, 256])
+            counts += found[:, 0].astype(np.int64)
+        values = pixels.reshape(-1, 3).astype(np.float32)
+        self._sums = _added(self._sums, values)
+        self._squares = _added(self._squares, values * values)
+        self._pixels += len(values)
         self._images += 1
 
     def result(self) -> Mapping[str, NDArray[np.float64]]:
         """Return min, max, mean, std and quantiles, (3, 1, 1), of 0 to 1, and count, (1,)."""
-        means = np.true_divide(self._sums, self._pixels, dtype=np.float32)
-        mean, square = means[:3], means[3:]
+        mean, square = (
+            np.true_divide(sums, self._pixels, dtype=np.float32)
+            for sums in (self._sums, self._squares)
+        )
         present = [np.flatnonzero(counts) for counts in self._counts]
         found = {
             'min': np.array([values[0] for values in present], np.float32),
@@ -83,6 +83,15 @@ class ImageStatistics:
             )
         scaled = {name: (values / 255.0).reshape(3, 1, 1) for name, values in found.items()}
         return {**scaled, 'count': np.array([self._images])}
+
+
+def _added(sums: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return sums (3,) with the rows (n, 3) added to them, one after the other.
+
+    So numpy adds up rows, and LeRobot its pixels; OpenCV does it in a quarter of the time.
+    """
+    total = cv2.reduce(np.vstack([sums, rows]), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+    return np.asarray(total[0], np.float32)
 
 
 def _quantile(

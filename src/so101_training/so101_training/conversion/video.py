@@ -32,7 +32,7 @@ _JPEG_PIXELS = 'yuvj420p'  # as OpenCV and image_transport make them
 
 # From the full range of a JPEG (JFIF) to that of a video (ITU-R BT.601): brightness 16 to 235,
 # colours 16 to 240 about 128.
-_BRIGHTNESS = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+_BLACK, _BRIGHTNESS = 16, 219 / 255
 _COLOUR_SHIFT = 128 * (1 - 224 / 255)
 # What interpolation to twice the size, by 3/4 and 1/4, and averaging of pairs come to.
 _COLOUR = np.array([1, 6, 1]) / 8 * math.sqrt(224 / 255)
@@ -163,7 +163,7 @@ def _of_jpeg(frame: av.VideoFrame) -> av.VideoFrame:
             for plane in (source, target)
         )
         if number == 0:
-            cv2.LUT(values, _BRIGHTNESS, dst=room)
+            cv2.convertScaleAbs(values, dst=room, alpha=_BRIGHTNESS, beta=_BLACK)
         else:
             cv2.sepFilter2D(values, -1, _COLOUR, _COLOUR, dst=room, delta=_COLOUR_SHIFT)
     return made
