@@ -202,10 +202,9 @@ def _encode(recording: Path, path: Path, start: Barrier, end: Barrier) -> None:
     films = {camera: recorded(recording, camera) for camera in CAMERAS}
     start.wait(_PATIENCE)
     for camera, images in _ROUNDS * list(films.items()):
-        file = VideoFile(path.with_suffix(f'.{camera}.mp4'), 30, CODEC)
-        for number in frames.images[camera].tolist():
-            file.write(Picture.of_pixels(images[number]))
-        file.close()
+        with VideoFile(path.with_suffix(f'.{camera}.mp4'), 30, CODEC) as file:
+            for number in frames.images[camera].tolist():
+                file.write(Picture.of_pixels(images[number]))
     end.wait(_PATIENCE)
 
 

@@ -99,10 +99,9 @@ def test_joined_files_hold_every_frame_at_its_time(codec: Codec, tmp_path: Path)
     parts = []
     for part, counts in enumerate(([1, 1, 2, 1], [3], [1] * 7)):
         parts.append(tmp_path / f'{part}.mp4')
-        file = VideoFile(parts[-1], 30, codec)
-        for number, times in enumerate(counts):
-            file.write(Picture.of_pixels(scene(5 * part + number)), times)
-        file.close()
+        with VideoFile(parts[-1], 30, codec) as file:
+            for number, times in enumerate(counts):
+                file.write(Picture.of_pixels(scene(5 * part + number)), times)
     joined(parts, tmp_path / 'all.mp4', 30)
     whole = shown(tmp_path / 'all.mp4')
     single = [frame for part in parts for frame in shown(part)]

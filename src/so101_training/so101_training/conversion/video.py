@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 import cv2
@@ -170,7 +170,7 @@ def _of_jpeg(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 class VideoFile:
-    """One MP4 being written. Raises OSError when the disk does not take it."""
+    """One MP4 being written, as a context. Raises OSError when the disk does not take it."""
 
     def __init__(self, path: Path, fps: int, codec: Codec) -> None:
         self._container = av.open(str(path), 'w', format='mp4')
@@ -189,14 +189,16 @@ class VideoFile:
             self._container.mux(self._stream.encode(yuv))
             self._frames += 1
 
-    def close(self) -> None:
-        """Complete the file."""
-        self._container.mux(self._stream.encode())
-        self._container.close()
+    def __enter__(self) -> Self:
+        return self
 
-    def abandon(self) -> None:
-        """Close the file as it is."""
-        self._container.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Complete the file; after an error close it as it is."""
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
 
 
 def _video_stream(container: Any, codec: Codec, fps: int) -> Any:
