@@ -109,7 +109,7 @@ class SessionNode(Node):
 
     def close(self) -> None:
         """Stop the script and the source. The torque goes off when the driver ends."""
-        self._diagnostics.publish()  # for the last time: done, if it is
+        self._diagnostics.farewell()  # done, if it is
         self._robot.close(discard=self._source is not Source.POLICY)
 
     def _press(self, key: Key, _: Any) -> tuple[bool, str]:

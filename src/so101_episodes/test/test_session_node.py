@@ -226,6 +226,7 @@ def test_two_rollouts_in_order_with_exit_code_0(graph: Any) -> None:
     assert world.notes == 2 * [{'kind': 'rollout', 'checkpoint': 'first', 'place': ''}]
 
     # What it does is on diagnostics; a state that is over at once may be told with the next.
+    graph.wait_for(lambda: world.state == 'done', 'the last word')
     assert world.states[:2] == ['waiting', 'homing']
     assert world.states[-3:] == ['running', 'homing', 'done']
     running = next(said for said in world.progress if said['state'] == 'running')

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
 
 from so101_node.node import Node
 from so101_node.topics import DIAGNOSTICS
+
+_FAREWELL = 1.0  # s
 
 
 class Level(IntEnum):
@@ -53,6 +56,11 @@ class Diagnostics:
         ]
         self._sequence += 1
         self._publisher.publish(message)
+
+    def farewell(self) -> None:
+        """Publish for the last time, and wait until everybody has it: a second at most."""
+        self.publish()
+        self._publisher.wait_for_all_acked(Duration(seconds=_FAREWELL))
 
 
 def _message(status: Status, prefix: str, sequence: int) -> DiagnosticStatus:
