@@ -15,6 +15,7 @@ from so101_driver.guard import Guard
 from so101_driver.monitor import SILENCE
 from so101_driver.registers import FIRMWARE_MAJOR, FIRMWARE_MINOR, MAX_TORQUE, OVERLOAD_TORQUE
 from so101_driver.serial_port import SerialPort
+from so101_driver.servo_state import ServoStates
 from so101_driver.servos import Servos
 from so101_driver.torque_ramp import TorqueRamp
 from so101_node.error import UserError
@@ -149,11 +150,7 @@ class ControlLoop:
     def _torque_on(self, servos: Servos) -> None:
         arm = self._arm
         try:
-            states, silent = servos.read()
-            if silent:
-                raise UserError(
-                    f'torque stays off: no answer from {servos.name(silent[0])}: check its cable'
-                )
+            states = self._heard(servos)
             arm.check_torque_on(states)
             self._powered = True
             goals = arm.calibration.inside(states.position)
@@ -163,6 +160,21 @@ class ControlLoop:
             self._confirm(servos.torque_off())
             raise UserError(f'torque stays off: {error}') from error
         arm.torque_on(time.time_ns(), ramp)
+
+    def _heard(self, servos: Servos) -> ServoStates:
+        """Return the states of all; a computer with too much to do may take some attempts.
+
+        Raises UserError when one does not answer for as long as is a fault with torque.
+        """
+        deadline = time.monotonic() + SILENCE
+        while True:
+            states, silent = servos.read()
+            if not silent:
+                return states
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    f'torque stays off: no answer from {servos.name(silent[0])}: check its cable'
+                )
 
     def command(self, action: Callable[[Arm], None]) -> None:
         """Let `action` use the arm between two cycles, and write what comes of it at once."""

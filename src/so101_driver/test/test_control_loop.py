@@ -125,6 +125,30 @@ def test_torque_goes_off_again_when_one_servo_does_not_take_its_goal(
     assert servo_bus.torque() == [0] * 6
 
 
+def test_torque_waits_for_a_servo_that_answers_again(
+    driver: Driver, servo_bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    monkeypatch.setattr(control_loop, 'SILENCE', TIMEOUT)
+    servo_bus.silent = {3}
+    wait(lambda: driver.arm.paused)
+    with ThreadPoolExecutor(1) as pool:
+        switched = pool.submit(driver.loop.set_torque, True)
+        asked = driver.loop.bus.failures[3] + 3
+        wait(lambda: driver.loop.bus.failures[3] > asked)
+        servo_bus.silent = set()
+        assert switched.result(TIMEOUT) == 'torque is on'
+    assert servo_bus.torque() == [1] * 6
+
+
+def test_torque_stays_off_while_a_servo_is_silent(driver: Driver, servo_bus: FakeBus) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    servo_bus.silent = {3}
+    with pytest.raises(UserError, match=r'torque stays off: no answer from elbow_flex \(id 3\)'):
+        driver.loop.set_torque(True)
+    assert servo_bus.torque() == [0] * 6
+
+
 def test_an_accepted_trajectory_moves_the_servos(driver: Driver, servo_bus: FakeBus) -> None:
     wait(lambda: driver.arm.state == State.IDLE)
     driver.loop.set_torque(True)

@@ -90,8 +90,8 @@ class ReplayNode(Node):
             self._world_reset = self.client(SIM_RESET)
         self._state, self._seconds, self._of = 'reading', 0.0, 0.0
         self._following: Following | None = None
-        diagnostics = Diagnostics(self, self._statuses)
-        self._changed = self.create_guard_condition(diagnostics.publish)
+        self._diagnostics = Diagnostics(self, self._statuses)
+        self._changed = self.create_guard_condition(self._diagnostics.publish)
 
     def open(self) -> None:
         self._arm.run(self._replay)
@@ -102,6 +102,7 @@ class ReplayNode(Node):
         if self._recording and self.executor is not None:
             stopped = self._record_stop.call_async(EPISODE_STOP.type.Request())
             self.executor.spin_until_future_complete(stopped, timeout_sec=1.0)
+        self._diagnostics.farewell()  # done, if it is
 
     def _replay(self) -> None:
         given, arm = self._settings, self._arm

@@ -109,8 +109,8 @@ class SessionNode(Node):
 
     def close(self) -> None:
         """Stop the script and the source. The torque goes off when the driver ends."""
-        self._diagnostics.farewell()  # done, if it is
         self._robot.close(discard=self._source is not Source.POLICY)
+        self._diagnostics.farewell()  # done, if it is
 
     def _press(self, key: Key, _: Any) -> tuple[bool, str]:
         return True, self._session.press(key)

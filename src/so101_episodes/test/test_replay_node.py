@@ -157,6 +157,7 @@ def test_the_servos_are_told_what_was_recorded(graph: Any, robot: Robot, tmp_pat
     assert len(lines) == 3
     graph.wait_for(lambda: robot.statuses['driver/arm']['state'] == 'idle', 'torque off')
     assert robot.states[0] == 'waiting' or robot.states[:2] == ['reading', 'waiting']
+    graph.wait_for(lambda: robot.states[-1] == 'done', 'the last word')
     assert robot.states[-5:] == ['starting', 'replaying', 'holding', 'homing', 'done']
     said = robot.statuses['replay/progress']
     assert (float(said['seconds']), said['episode']) == (
