@@ -17,6 +17,7 @@ from so101_driver.calibration import Role
 from so101_driver.calibration_file import find, load
 from so101_driver.control_loop import ControlLoop
 from so101_driver.health import Health
+from so101_driver.monitor import SILENCE
 from so101_driver.trajectory import Unsound, parse
 from so101_node.diagnostics import Diagnostics
 from so101_node.error import UserError
@@ -168,7 +169,11 @@ class DriverNode(Node):
         return True, 'stopped until arm/clear_fault'
 
     async def _clear_fault(self, _: Trigger.Request) -> tuple[bool, str]:
-        while self._arm.fault and self._arm.moving:  # it slows down
+        # An arm that moves slows down; a servo that was not heard may be again.
+        deadline = time.monotonic() + SILENCE
+        while self._arm.fault and (
+            self._arm.moving or (self._arm.paused and time.monotonic() < deadline)
+        ):
             await self._tick
         self._loop.command(Arm.clear_fault)
         return True, f'the arm is {self._arm.state}'

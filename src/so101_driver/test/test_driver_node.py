@@ -69,6 +69,7 @@ class Client:
         self.states: list[Any] = []
         self.references: list[Any] = []
         self.statuses: dict[str, dict[str, str]] = defaultdict(dict)
+        self.messages: dict[str, str] = defaultdict(str)
         for topic, callback in (
             (JOINT_STATES, self.states.append),
             (REFERENCE, self.references.append),
@@ -82,6 +83,7 @@ class Client:
     def _diagnosed(self, message: Any) -> None:
         for status in message.status:
             self.statuses[status.name] = {value.key: value.value for value in status.values}
+            self.messages[status.name] = status.message
 
     def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT
@@ -168,6 +170,28 @@ def test_an_arm_is_moved_measured_stopped_and_reported(
         'driver/bus',
         *(f'driver/{joint}' for joint in JOINTS),
     }
+
+
+class Quiet(set[int]):
+    """Servos that do not answer so many requests."""
+
+    requests = 12
+
+    def __contains__(self, servo: object) -> bool:
+        quiet = super().__contains__(servo) and self.requests > 0
+        self.requests -= quiet
+        return quiet
+
+
+def test_a_fault_is_cleared_when_a_servo_is_heard_again(
+    process: subprocess.Popen[str], client: Client, servo_bus: FakeBus
+) -> None:
+    assert client.call(ARM_TORQUE, SetBool.Request(data=True)).success
+    assert client.call(ARM_STOP, Trigger.Request()).success
+    servo_bus.silent = {3}
+    client.wait(lambda: 'too few answers' in client.messages['driver/bus'])
+    servo_bus.silent = Quiet({3})
+    assert client.call(ARM_CLEAR_FAULT, Trigger.Request()).message == 'the arm is holding'
 
 
 def test_what_no_sound_sender_sends_is_refused_and_stops_the_arm(

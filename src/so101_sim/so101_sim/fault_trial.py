@@ -231,6 +231,7 @@ class _Driver:
     def call(self, service: str) -> None:
         """Call a service by its name in the table; raises UserError when it refuses."""
         if service == CLEAR_FAULT:
+            self.wait(lambda: not self.arm.paused, 'every servo is heard')  # so does the node
             self.loop.command(Arm.clear_fault)
         else:
             self.loop.set_torque({TORQUE_ON: True, TORQUE_OFF: False}[service])
