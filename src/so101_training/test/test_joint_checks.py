@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from lerobot.datasets.compute_stats import aggregate_stats, get_feature_stats
 
 from so101_description.joints import JOINTS
 from so101_training.checks import (
@@ -219,6 +221,37 @@ def test_statistics_that_are_not_those_of_the_data(collection: Collection, said:
     found = list(statistics.find(collection))
     assert {each.number for each in found} == {None}
     assert any(said in each.text and each.severity == BAD for each in found)
+
+
+def test_statistics_as_lerobot_rounds_them_are_those_of_the_data() -> None:
+    """Its 32 bits are a tenth off for a joint that stands far from zero and hardly moves."""
+
+    def still(motion: Motion) -> Motion:
+        state, action = motion.state.copy(), motion.action.copy()
+        state[:, 4] = 89.6 + 0.01 * state[:, 4]
+        action[:, 4] = 89.6 + 0.01 * action[:, 4]
+        return replace(motion, state=state, action=action)
+
+    takes = tuple(take(still(motion), number) for number, motion in enumerate(MOTIONS))
+    exact = statistics_of(takes)
+    rounded: dict[str, Any] = {}
+    for name, signals in (
+        ('observation.state', [t.state for t in takes]),
+        ('action', [t.action for t in takes]),
+    ):
+        episodes = [
+            {name: get_feature_stats(signal.values.astype(np.float32), axis=0, keepdims=False)}
+            for signal in signals
+            if signal
+        ]
+        rounded[name] = aggregate_stats(episodes)[name]
+    width = exact['action']['std'][4]
+    assert rounded['action']['std'][4] != pytest.approx(width, rel=0.01)
+    assert not list(statistics.find(Collection('takes', takes, True, rounded)))
+    assert not list(statistics.find(Collection('takes', takes, True, exact)))
+    rounded['action']['std'][4] *= 1.5
+    [found] = statistics.find(Collection('takes', takes, True, rounded))
+    assert f'std of {JOINTS[4]} in action' in found.text
 
 
 def test_what_the_conversion_made_up_is_told() -> None:
