@@ -318,7 +318,7 @@ def measured(folder: Path, given: argparse.Namespace) -> list[Figure]:
         at_most('time_beside_the_encoder_alone', limit / rate, 1.15, '',
                 baseline_name='encoder alone, frames/s', baseline=limit),
         at_most('peak_memory_of_a_long_recording', peak, 1500, 'MB',
-                baseline_name='one of 10 s', baseline=short),
+                baseline_name=f'one of {_SECONDS:g} s', baseline=short),
         untargeted('length_of_the_long_recording', _SECONDS * given.long, 's'),
         exactly('warnings_when_opened', warned, 0, '', required=True),
         at_most('statistics_beside_lerobots', difference(folder / 'ours', folder / 'default'),
@@ -334,7 +334,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--episodes', type=int, default=4, help='that are recorded')
     parser.add_argument('--copies', type=int, default=19, help='of each')
-    parser.add_argument('--long', type=int, default=48, help='times 10 s of the long recording')
+    parser.add_argument('--long', type=int, default=48, help='episodes in the long recording')
     parser.add_argument('--noise', type=float, default=0.0, help='levels, of the images')
     given = parser.parse_args()
     quiet()

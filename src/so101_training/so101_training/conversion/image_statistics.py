@@ -46,11 +46,12 @@ class ImageStatistics:
         larger = max(pixels.shape[:2])
         step = larger // _SMALL if larger >= _LARGE else 1
         # As one item of three bytes a pixel is copied four times as fast.
-        pixels = np.ascontiguousarray(pixels).view('V3')[::step, ::step, 0].copy().view(np.uint8)
+        small = np.ascontiguousarray(pixels).view('V3')[::step, ::step, 0].copy()
+        small = small.view(np.uint8).reshape(-1, 1, 3)
         for colour, counts in enumerate(self._counts):
-            found = cv2.calcHist([pixels.reshape(-1, 1, 3)], [colour], None, [256], [0, 256])
+            found = cv2.calcHist([small], [colour], None, [256], [0, 256])
             counts += found[:, 0].astype(np.int64)
-        values = pixels.reshape(-1, 3).astype(np.float32)
+        values = small[:, 0].astype(np.float32)
         self._sums = _added(self._sums, values)
         self._squares = _added(self._squares, values * values)
         self._pixels += len(values)
