@@ -60,22 +60,26 @@ def declare[T](node: Node, kind: type[T]) -> T:
     return kind(**values)
 
 
-def checked(field: dataclasses.Field, value: Any) -> Any:
-    """Return `value` as the field's type, or raise UserError with the name, value and range."""
+def checked(field: dataclasses.Field, value: Any, name: str = '') -> Any:
+    """Return `value` as the field's type, or raise UserError with its name, value and range.
+
+    `name` is what the user calls it; empty: parameter <field>.
+    """
+    name = name or f'parameter {field.name}'
     if field.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(field.type, type):  # list[str], list[float]: rclpy gives list or array
         value = list(value) if value is not None else value
     expected = field.type if isinstance(field.type, type) else list
     if type(value) is not expected:
-        raise UserError(f'parameter {field.name}: expected {expected.__name__}, got {value!r}')
+        raise UserError(f'{name}: expected {expected.__name__}, got {value!r}')
     low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
     if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f'parameter {field.name}: {value} is not a finite number')
+        raise UserError(f'{name}: {value} is not a finite number')
     if low is not None and value < low:
-        raise UserError(f'parameter {field.name}: {value} is too small; give at least {low}')
+        raise UserError(f'{name}: {value} is too small; give at least {low}')
     if high is not None and value > high:
-        raise UserError(f'parameter {field.name}: {value} is too large; give at most {high}')
+        raise UserError(f'{name}: {value} is too large; give at most {high}')
     if choices and value not in choices:
-        raise UserError(f'parameter {field.name}: {value!r} is none of {", ".join(choices)}')
+        raise UserError(f'{name}: {value!r} is none of {", ".join(choices)}')
     return value
