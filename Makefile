@@ -7,7 +7,7 @@ ENVIRONMENT := source tools/environment.sh
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
 CHECKPOINT := checkpoints/tiny_smolvla
 
-.PHONY: help demo test lint bench build setup lock clean
+.PHONY: help demo test lint docs bench build setup lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,7 +29,10 @@ test: build lint ## Every test; PYTEST_ARGS="-k name"
 
 lint: build ## Style, types, package manifests
 	$(ENVIRONMENT) && ruff check . && ruff format --check .
-	$(ENVIRONMENT) && mypy $(wildcard src/*/so101_*) bench
+	$(ENVIRONMENT) && mypy $(wildcard src/*/so101_*) bench tools
+
+docs: build ## The tables of the documentation, written anew from the code
+	$(ENVIRONMENT) && python tools/tables.py
 
 bench: build ## Measure beside a baseline; NAME=images, all of them without NAME
 	$(ENVIRONMENT) && for file in bench/$(or $(NAME),*).py; do python $$file || exit 1; done

@@ -13,7 +13,7 @@ USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
 
 # What is no graph of nodes takes --options. Modules with a DESCRIPTION and a main, imported when
 # they are asked for: together they take seconds.
-_TOOLS = {
+TOOLS = {
     'setup_motors': 'so101_driver.setup_motors',
     'calibrate': 'so101_driver.calibrate',
     'report': 'so101_evaluation.report_command',
@@ -26,9 +26,9 @@ _TOOLS = {
     'train': 'so101_training.train',
 }
 
-_TOOL_USAGE = f'{", ".join(_TOOLS)} take --options instead: so101 COMMAND --help'
+_TOOL_USAGE = f'{", ".join(TOOLS)} take --options instead: so101 COMMAND --help'
 
-_NAMES = (*WIRINGS, 'demo', *_TOOLS)
+NAMES = (*WIRINGS, 'demo', *TOOLS)
 
 _Command = Callable[[Sequence[str]], int]
 
@@ -45,19 +45,24 @@ def run(words: Sequence[str]) -> int:
     """Run one command; return its exit code. Raises UserError."""
     if not words or words[0] in ('-h', '--help', 'list'):
         print(USAGE)
-        for name in _NAMES:
-            print(f'  {name:12} {_command(name)[0]}')
+        for name in NAMES:
+            print(f'  {name:12} {description(name)}')
         print(_TOOL_USAGE)
         return 0
-    if words[0] not in _NAMES:
-        raise UserError(f'unknown command {words[0]}; known: {", ".join(_NAMES)}')
+    if words[0] not in NAMES:
+        raise UserError(f'unknown command {words[0]}; known: {", ".join(NAMES)}')
     return _command(words[0])[1](words[1:])
+
+
+def description(name: str) -> str:
+    """Return what a command does, in words."""
+    return _command(name)[0]
 
 
 def _command(name: str) -> tuple[str, _Command]:
     """Return what a command does, in words and as a function."""
-    if name in _TOOLS:
-        tool = import_module(_TOOLS[name])
+    if name in TOOLS:
+        tool = import_module(TOOLS[name])
         return tool.DESCRIPTION, _with_options(tool.main)
     if name in WIRINGS:
         wiring = WIRINGS[name]
