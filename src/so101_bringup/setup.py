@@ -10,6 +10,7 @@ setup(
     packages=find_packages(exclude=['test']),
     package_data={package_name: ['py.typed']},
     data_files=[
+        ('share/' + package_name + '/config', ['config/robot.yaml']),
         (
             'share/' + package_name + '/launch',
             list(map(str, Path('launch').glob('*.py'))),

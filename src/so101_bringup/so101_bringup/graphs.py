@@ -9,10 +9,23 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import gettempdir
 
-from so101_bringup.wiring import Argument, NodeSpec, Value, Wiring, executable, share
+from so101_bringup.cameras import camera_nodes, transform
+from so101_bringup.wiring import (
+    ROBOT,
+    Argument,
+    NodeSpec,
+    Value,
+    Wiring,
+    executable,
+    of_robot,
+    share,
+)
+from so101_description.cameras import CAMERAS as CAMERA_NAMES
 from so101_description.cameras import present
 from so101_description.kinematics import BASE
+from so101_description.units import dataset_to_radians
 from so101_node.error import UserError
+from so101_node.robot_file import SOURCES, CameraSetting, Robot, load
 
 # Hz. Teleop takes a leader that moves 0.2 rad from state to state for one that jumped, and sends
 # the follower to where a leader will be in 10 ms, which is two of its periods at 200.
@@ -48,7 +61,8 @@ def _evaluate_nodes(values: Values) -> list[NodeSpec]:
             'separated by commas'
         )
     given = str(values['recordings'])
-    folder = given or f'recordings/evaluation_{datetime.now():%Y%m%d_%H%M%S}'
+    parent = _robot(values).recordings
+    folder = given or f'{parent}/evaluation_{datetime.now():%Y%m%d_%H%M%S}'
     values = {**values, 'recordings': folder, 'record': True, 'inference': 'local'}
     port, calibration, nodes = _arm(values)
     return [
@@ -108,6 +122,7 @@ def _replay_nodes(values: Values) -> list[NodeSpec]:
                 **{name: values[name] for name in names},
                 'port': port,
                 'start_pause': _start_pause(sim),
+                'home': _home(values),
             },
             ends_graph=True,
         ),
@@ -207,6 +222,7 @@ def _session(values: Values, port: str, **parameters: Value | list[str]) -> list
             **{name: values[name] for name in names},
             'port': port,
             'start_pause': _start_pause(bool(values['sim'])),
+            'home': _home(values),
             'pause_between': 0.5 if values['sim'] else 2.0,
             **parameters,
         },
@@ -241,7 +257,7 @@ def _watching(values: Values, prefix: str) -> list[NodeSpec]:
     nodes = []
     if values['page']:
         nodes.append(NodeSpec('so101_view', 'page', 'page', {'port': values['page_port']}))
-    if values['rviz']:
+    if values.get('rviz'):
         nodes += _rviz()
     if values.get('video'):
         parameters: dict[str, Value] = {
@@ -291,10 +307,51 @@ def _urdf() -> str:
     return asked.stdout
 
 
+def _robot(values: Values) -> Robot:
+    """Return what the robot file says; the defaults for a graph that does not read it."""
+    return load(str(values[ROBOT.name])) if ROBOT.name in values else Robot()
+
+
+def _home(values: Values) -> list[float]:
+    """Return the robot's home pose, radians."""
+    return dataset_to_radians(_robot(values).arm.home).tolist()
+
+
+def _camera_settings(values: Values) -> dict[str, CameraSetting]:
+    """Return the cameras to be started, as the robot file and the arguments say."""
+    said = _robot(values).cameras
+    return {
+        name: replace(
+            said.get(name, CameraSetting()),
+            source=str(values[f'{name}_camera']),
+            device=str(values[f'{name}_device']),
+        )
+        for name in present(bool(values['overhead']))
+    }
+
+
+def _cameras_nodes(values: Values) -> list[NodeSpec]:
+    settings = _camera_settings(values)
+    nodes = [node for name, said in settings.items() for node in camera_nodes(name, said)]
+    if not nodes:
+        raise UserError(
+            'no camera has a source: say wrist_camera:=v4l2, or so in robot.yaml '
+            '(./so101 robot makes one of what is plugged in)'
+        )
+    if values['transforms']:
+        nodes += map(transform, settings)
+    return nodes + _watching(values, 'cameras')
+
+
 def _arm(values: Values) -> tuple[str, str, list[NodeSpec]]:
-    """Return the arm's port and calibration, and the nodes that simulate it and its cameras."""
+    """Return the arm's port and calibration, and the nodes before the driver.
+
+    Those read the cameras; in simulation they simulate the arm and its cameras.
+    """
     if not values['sim']:
-        return str(values['port']), str(values['calibration']), []
+        wanted = _camera_settings(values) if values['cameras'] else {}
+        nodes = [node for name, said in wanted.items() for node in camera_nodes(name, said)]
+        return str(values['port']), str(values['calibration']), nodes
     port = str(values['sim_port']) or _sim_port()
     calibration = str(share('so101_sim') / 'config' / 'calibration.json')
     parameters = {'port': port, 'calibration': calibration, 'seed': values['seed']}
@@ -325,22 +382,40 @@ def _sim_port() -> str:
     return f'{gettempdir()}/so101_sim_{os.getuid()}_{os.getpid()}'
 
 
-_PORT = Argument('port', '/dev/ttyACM0', 'serial port of the arm')
-_CALIBRATION = Argument('calibration', '', "LeRobot's calibration file of the arm")
-_MAX_VELOCITY = Argument(
-    'max_velocity', 3.0, 'limit of the velocity of every joint, rad/s', low=0.1
+_OVERHEAD = Argument(
+    'overhead', True, 'whether the robot has its overhead camera', key='cameras.overhead'
 )
-_ARM = (_PORT, _CALIBRATION, _MAX_VELOCITY)
+_CAMERAS = (
+    _OVERHEAD,
+    *(
+        argument
+        for name in CAMERA_NAMES
+        for argument in (
+            replace(
+                of_robot(f'{name}_camera', f'cameras.{name}.source'),
+                description=f'who reads the {name} camera: {", ".join(SOURCES)}',
+            ),
+            replace(
+                of_robot(f'{name}_device', f'cameras.{name}.device'),
+                description=f'which {name} camera: a serial number, a path, or a video file',
+            ),
+        )
+    ),
+)
+_ROBOT = (
+    ROBOT,
+    of_robot('port', 'arm.port'),
+    of_robot('calibration', 'arm.calibration'),
+    of_robot('max_velocity', 'arm.max_velocity'),
+    Argument('cameras', True, 'start the cameras; false: they run already'),
+    *_CAMERAS,
+)
 _SIMULATION = (
     Argument('sim', False, 'simulated arm and cameras instead of real ones'),
     Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
     Argument('seed', 0, 'of the cube positions in simulation, and of the order of trials', low=0),
 )
-_CHECKPOINT = Argument(
-    'checkpoint',
-    'outputs/train/checkpoints/last/pretrained_model',
-    'LeRobot policy checkpoint folder (SmolVLA, ACT ...)',
-)
+_CHECKPOINT = of_robot('checkpoint', 'checkpoint')
 _MODE = Argument(
     'mode',
     'rtc',
@@ -360,16 +435,15 @@ _ON_MISMATCH = Argument(
     'refuse or warn when checkpoint, start pose, images or task do not fit',
     choices=('refuse', 'warn'),
 )
-_OVERHEAD = Argument('overhead', True, 'whether the robot has its overhead camera')
-_TASK = Argument('task', 'Pick up the cube and place it in the bowl', 'what is to be done')
-_EPISODE_TIME = Argument('episode_time', 10.0, 'seconds of each episode', low=0.1)
+_TASK = of_robot('task', 'task')
+_EPISODE_TIME = of_robot('episode_time', 'episode_time')
 _DIRECT_RESET = Argument(
     'direct_reset', False, 'go straight to the home pose instead of by the zero pose'
 )
 _VOICE = Argument('voice', False, 'say prompts aloud, by spd-say or espeak-ng')
 _EPISODE = (_TASK, _EPISODE_TIME, _DIRECT_RESET, _VOICE)
 _RECORD = Argument('record', True, 'record one bag per episode')
-_RECORDINGS = Argument('recordings', 'recordings', 'folder of the episodes and videos')
+_RECORDINGS = of_robot('recordings', 'recordings')
 _PAGE = Argument('page', False, 'a live view in the browser: cameras, joints, chunk, health')
 _PAGE_PORT = Argument('page_port', 8101, 'where it is: http://localhost:8101', low=1024)
 _RVIZ = Argument('rviz', False, 'show the robot in RViz, where it is installed')
@@ -385,8 +459,8 @@ _START = Argument(
     choices=('follower_to_leader', 'leader_to_follower'),
 )
 _LEADER = (
-    Argument('leader_port', '/dev/ttyACM1', 'serial port of the leader arm'),
-    Argument('leader_calibration', '', "LeRobot's calibration file of the leader arm"),
+    of_robot('leader_port', 'leader.port'),
+    of_robot('leader_calibration', 'leader.calibration'),
     Argument(
         'leader_rate',
         200.0,
@@ -406,13 +480,12 @@ INFER = Wiring(
         _INFERENCE,
         _DEVICE,
         _ON_MISMATCH,
-        _OVERHEAD,
         Argument('num_rollouts', 1, 'how many rollouts', low=1),
         *_EPISODE,
         _RECORD,
         _RECORDINGS,
         *_WATCHING,
-        *_ARM,
+        *_ROBOT,
         *_SIMULATION,
     ),
     _infer_nodes,
@@ -422,11 +495,12 @@ EVALUATE = Wiring(
     'evaluate',
     'Compare checkpoints: rollouts in shuffled order from places all over, and a report.',
     (
-        Argument('checkpoints', _CHECKPOINT.default, 'checkpoint folders, separated by commas'),
+        replace(
+            _CHECKPOINT, name='checkpoints', description='checkpoint folders, separated by commas'
+        ),
         _MODE,
         _DEVICE,
         _ON_MISMATCH,
-        _OVERHEAD,
         Argument('num_rollouts', 20, 'how many rollouts of each checkpoint', low=1),
         Argument('places', 4, 'in how many places the object starts; 0: anywhere', low=0),
         *_EPISODE,
@@ -436,7 +510,7 @@ EVALUATE = Wiring(
             'folder of the episodes and the report; empty: recordings/evaluation_<date>_<time>',
         ),
         *_WATCHING,
-        *_ARM,
+        *_ROBOT,
         *_SIMULATION,
     ),
     _evaluate_nodes,
@@ -454,7 +528,6 @@ RECORD = Wiring(
         ),
         Argument('num_episodes', 50, 'how many there are to be in the end', low=1),
         Argument('reset_time', 5.0, 'seconds before each, to put the object back', low=0.0),
-        _OVERHEAD,
         *_EPISODE,
         _RECORDINGS,
         replace(_PAGE, default=True),
@@ -466,7 +539,7 @@ RECORD = Wiring(
             else argument
             for argument in _LEADER
         ),
-        *_ARM,
+        *_ROBOT,
         *_SIMULATION,
     ),
     _record_nodes,
@@ -478,11 +551,10 @@ REPLAY = Wiring(
     (
         Argument('episode', '', 'folder of the episode, or of any bag of the same topics'),
         Argument('speed', 1.0, 'times as fast as recorded', low=0.1, high=2),
-        _OVERHEAD,
         replace(_RECORD, default=False),
         _RECORDINGS,
         *_WATCHING,
-        *_ARM,
+        *_ROBOT,
         *_SIMULATION,
     ),
     _replay_nodes,
@@ -491,9 +563,26 @@ REPLAY = Wiring(
 TELEOP = Wiring(
     'teleop',
     'Move the arm by a leader arm that is moved by hand.',
-    (*_LEADER, _PAGE, _PAGE_PORT, _RVIZ, *_ARM, *_SIMULATION),
+    (*_LEADER, _PAGE, _PAGE_PORT, _RVIZ, *_ROBOT, *_SIMULATION),
     _teleop_nodes,
 )
 
+CAMERAS = Wiring(
+    'cameras',
+    'Both cameras alone, for several runs one after the other or to look at them.',
+    (
+        ROBOT,
+        *_CAMERAS,
+        Argument(
+            'transforms',
+            False,
+            "publish where they are mounted, for programs without the robot's model",
+        ),
+        _PAGE,
+        _PAGE_PORT,
+    ),
+    _cameras_nodes,
+)
+
 # What `so101 NAME` and `ros2 launch so101_bringup NAME.launch.py` run.
-WIRINGS = {wiring.name: wiring for wiring in (INFER, RECORD, EVALUATE, REPLAY, TELEOP)}
+WIRINGS = {wiring.name: wiring for wiring in (INFER, RECORD, EVALUATE, REPLAY, TELEOP, CAMERAS)}

@@ -1,7 +1,9 @@
 """A wiring as a launch description, for `ros2 launch`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from launch.actions import (
     DeclareLaunchArgument,
@@ -16,7 +18,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from so101_bringup.wiring import NodeSpec, Wiring, environment
+from so101_bringup.wiring import NodeSpec, Value, Wiring, environment
 from so101_node.error import UserError
 
 
@@ -26,8 +28,18 @@ def launch_description(wiring: Wiring) -> LaunchDescription:
     When a node fails, all are stopped and `ros2 launch` exits with code 1; when the one that ends
     the graph has ended, all are stopped and it exits with code 0.
     """
+    given: dict[str, str] = {}
+
+    def remember(context: LaunchContext) -> None:
+        """Take what was given before the defaults are: that goes before the robot file."""
+        said = context.launch_configurations
+        given.update(
+            {each.name: said[each.name] for each in wiring.arguments if each.name in said}
+        )
+
     return LaunchDescription(
         [
+            OpaqueFunction(function=remember),
             *(
                 DeclareLaunchArgument(
                     argument.name,
@@ -37,20 +49,18 @@ def launch_description(wiring: Wiring) -> LaunchDescription:
                 for argument in wiring.arguments
             ),
             *(SetEnvironmentVariable(name, text) for name, text in environment().items()),
-            OpaqueFunction(function=_nodes, args=[wiring]),
+            OpaqueFunction(function=_nodes, args=[wiring, given]),
         ]
     )
 
 
-def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler | Node]:
-    given = {
-        argument.name: context.launch_configurations[argument.name]
-        for argument in wiring.arguments
-    }
+def _nodes(
+    context: LaunchContext, wiring: Wiring, given: Mapping[str, str]
+) -> list[RegisterEventHandler | Node]:
     # The launch system takes unknown arguments without a word. Only the command line is checked,
     # and only where it names this file: a file that includes it has arguments of its own.
     if any(Path(word).name == f'{wiring.name}.launch.py' for word in sys.argv):
-        given |= dict(word.split(':=', 1) for word in context.argv if ':=' in word)
+        given = {**given, **dict(word.split(':=', 1) for word in context.argv if ':=' in word)}
     actions: list[RegisterEventHandler | Node] = []
     for spec in wiring.nodes(wiring.values(given)):
         node = Node(
@@ -63,9 +73,7 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
             # With its type said: text that looks like a number stays text.
             parameters=[
                 {
-                    name: ParameterValue(
-                        value, value_type=list[str] if isinstance(value, list) else type(value)
-                    )
+                    name: ParameterValue(value, value_type=_type(value))
                     for name, value in spec.parameters.items()
                 }
             ],
@@ -76,6 +84,13 @@ def _nodes(context: LaunchContext, wiring: Wiring) -> list[RegisterEventHandler 
             node,
         ]
     return actions
+
+
+def _type(value: Value | list[str] | list[float]) -> Any:
+    """Return the type of a parameter; a list without anything in it is one of texts."""
+    if not isinstance(value, list):
+        return type(value)
+    return list[float] if any(isinstance(each, float) for each in value) else list[str]
 
 
 def _ended(spec: NodeSpec):  # type: ignore[no-untyped-def]

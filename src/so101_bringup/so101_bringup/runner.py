@@ -100,7 +100,7 @@ def command(node: NodeSpec) -> list[str]:
     return [*line, '--', *node.arguments] if node.arguments else line
 
 
-def parameter_text(value: Value | list[str]) -> str:
+def parameter_text(value: Value | list[str] | list[float]) -> str:
     """Return a parameter value as YAML that keeps its type: JSON is YAML."""
     return json.dumps(value, ensure_ascii=False)
 

@@ -7,8 +7,9 @@ LeRobot: on a robot PC the launch system reads it with the system's Python.
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import (
     PackageNotFoundError,
@@ -16,15 +17,21 @@ from ament_index_python.packages import (
     get_package_share_directory,
 )
 
+from so101_node import robot_file
 from so101_node.error import UserError
 from so101_node.lifetime import END_WITH_PARENT
+from so101_node.robot_file import Robot
 
 Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A launch argument; its text is converted to the type of `default`."""
+    """A launch argument; its text is converted to the type of `default`.
+
+    `key` is where it stands in the robot file, '' of one that does not: what the file says there
+    is then in place of the default. A yes or no there says whether the robot has it.
+    """
 
     name: str
     default: Value
@@ -32,6 +39,7 @@ class Argument:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    key: str = ''
 
     @property
     def default_text(self) -> str:
@@ -60,6 +68,26 @@ class Argument:
             raise UserError(f'{self.name}:={text}: expected at most {self.high:g}')
         return value
 
+    def said(self, robot: Robot) -> Value:
+        """Return what the robot file says at `key`; the default of a camera that it lacks."""
+        found = robot.at(self.key)
+        if isinstance(self.default, bool):
+            return found is not None
+        return self.default if found is None else found
+
+
+def of_robot(name: str, key: str) -> Argument:
+    """Return the argument that stands at `key` in the robot file, as it is described there."""
+    section, _, last = key.rpartition('.')
+    said = next(each for each in fields(Robot().at(section)) if each.name == last)
+    default: Any = said.default
+    return Argument(name, default, key=key, **said.metadata)
+
+
+ROBOT = Argument(
+    'robot', '', 'robot file; empty: that which SO101_ROBOT names, or ./robot.yaml if it exists'
+)
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -74,7 +102,7 @@ class NodeSpec:
     package: str
     executable: str
     name: str
-    parameters: Mapping[str, Value | list[str]] = field(default_factory=dict)
+    parameters: Mapping[str, Value | list[str] | list[float]] = field(default_factory=dict)
     ends_graph: bool = False
     namespace: str = ''
     remappings: Mapping[str, str] = field(default_factory=dict)
@@ -97,15 +125,24 @@ class Wiring:
     nodes: Callable[[Mapping[str, Value]], list[NodeSpec]]
 
     def values(self, given: Mapping[str, str]) -> dict[str, Value]:
-        """Return the value of every argument. Raises UserError for an unknown or wrong one."""
+        """Return the value of every argument: as given, as in the robot file, or its default.
+
+        Raises UserError for an unknown or wrong argument, and for a wrong robot file.
+        """
         unknown = set(given) - {argument.name for argument in self.arguments}
         if unknown:
             known = ', '.join(argument.name for argument in self.arguments)
             raise UserError(f'unknown argument {", ".join(sorted(unknown))}; known: {known}')
-        return {
+        values = {
             argument.name: argument.value(given.get(argument.name, argument.default_text))
             for argument in self.arguments
         }
+        if ROBOT in self.arguments:
+            robot = robot_file.load(str(values[ROBOT.name]))
+            for argument in self.arguments:
+                if argument.key and argument.name not in given and robot.path is not None:
+                    values[argument.name] = argument.said(robot)
+        return values
 
 
 def executable(node: NodeSpec) -> Path:

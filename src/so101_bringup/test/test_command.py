@@ -7,7 +7,7 @@ import pytest
 from so101_bringup.command import run
 from so101_node.error import UserError
 
-GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'demo']
+GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'cameras', 'demo']
 TOOLS = ['setup_motors', 'calibrate', 'report', 'compare', 'video', 'salvage', 'open_loop']
 TOOLS += ['convert', 'check', 'train']
 COMMANDS = GRAPHS + TOOLS

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from so101_bringup.graphs import EVALUATE, INFER, RECORD, REPLAY, TELEOP
-from so101_bringup.wiring import Argument
+from so101_bringup.graphs import CAMERAS, EVALUATE, INFER, RECORD, REPLAY, TELEOP, WIRINGS
+from so101_bringup.wiring import ROBOT, Argument, Wiring, share
+from so101_description.joints import HOME
+from so101_node import robot_file
 from so101_node.error import UserError
+from so101_node.robot_file import Robot
+
+
+@pytest.fixture(autouse=True)
+def no_robot_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(robot_file.VARIABLE, raising=False)
 
 
 def test_an_unknown_argument_names_the_known_ones() -> None:
@@ -132,3 +141,98 @@ def test_rviz_shows_the_arm_as_measured_and_as_it_was_told() -> None:
     assert nodes['reference_state_publisher'].parameters['frame_prefix'] == 'reference/'
     assert nodes['reference_state_publisher'].remappings['joint_states'].endswith('reference')
     assert Path(nodes['rviz'].arguments[1]).is_file()
+
+
+ROBOT_FILE = """
+arm: {port: /dev/arm, calibration: mine, max_velocity: 1.5, home: [0, 0, 0, 0, 0, 50]}
+leader: {port: /dev/hand}
+cameras:
+  wrist: {source: realsense, device: 0130, exposure: 8000}
+task: Shut the box
+recordings: /data
+"""
+
+
+def test_the_robot_file_is_in_place_of_the_defaults_and_behind_what_is_given() -> None:
+    Path('robot.yaml').write_text(ROBOT_FILE)
+    values = TELEOP.values({'max_velocity': '2'})
+    assert (values['port'], values['leader_port'], values['max_velocity']) == (
+        '/dev/arm',
+        '/dev/hand',
+        2.0,
+    )
+    assert values['overhead'] is False  # the robot has none
+    assert (values['wrist_camera'], values['wrist_device']) == ('realsense', '0130')
+
+
+def test_a_robot_file_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path('mine.yaml').write_text('task: mine')
+    Path('other.yaml').write_text('task: other')
+    monkeypatch.setenv(robot_file.VARIABLE, 'mine.yaml')
+    assert RECORD.values({})['task'] == 'mine'
+    assert RECORD.values({'robot': 'other.yaml'})['task'] == 'other'
+    with pytest.raises(UserError, match=r'robot file nowhere\.yaml'):
+        RECORD.values({'robot': 'nowhere.yaml'})
+
+
+def test_a_graph_starts_the_cameras_of_the_robot_file_and_goes_to_its_home() -> None:
+    Path('robot.yaml').write_text(ROBOT_FILE)
+    nodes = {node.label: node for node in RECORD.nodes(RECORD.values({}))}
+    assert nodes['wrist_camera'].parameters['exposure'] == 8000
+    assert 'overhead_camera' not in nodes
+    assert nodes['session'].parameters['home'] == pytest.approx([0, 0, 0, 0, 0, 0.785398])
+    assert nodes['recorder'].parameters['directory'] == '/data'
+    running = RECORD.nodes(RECORD.values({'cameras': 'false'}))
+    assert 'wrist_camera' not in {node.label for node in running}
+
+
+def test_a_simulation_starts_no_real_camera_and_has_no_real_port() -> None:
+    Path('robot.yaml').write_text(ROBOT_FILE)
+    values = RECORD.values({'sim': 'true', 'sim_port': '/tmp/a'})
+    nodes = {node.label: node for node in RECORD.nodes(values)}
+    assert 'wrist_camera' not in nodes
+    assert nodes['driver'].parameters['port'] == '/tmp/a'
+
+
+def test_an_evaluation_is_put_below_the_recordings_of_the_robot_file(checkpoint: Path) -> None:
+    Path('robot.yaml').write_text(f'{ROBOT_FILE}checkpoint: {checkpoint}')
+    values = EVALUATE.values({'sim': 'true', 'overhead': 'true'})
+    nodes = {node.label: node for node in EVALUATE.nodes(values)}
+    assert str(nodes['reporter'].parameters['directory']).startswith('/data/evaluation_')
+    assert nodes['session'].parameters['checkpoints'] == [str(checkpoint)]
+
+
+def test_cameras_alone() -> None:
+    with pytest.raises(UserError, match='no camera has a source: say wrist_camera:=v4l2'):
+        CAMERAS.nodes(CAMERAS.values({}))
+    values = CAMERAS.values({'wrist_camera': 'v4l2', 'transforms': 'true', 'page': 'true'})
+    names = [node.label for node in CAMERAS.nodes(values)]
+    assert names == [
+        *('wrist_camera', 'wrist_camera_transform', 'overhead_camera_transform', 'page')
+    ]
+
+
+@pytest.mark.parametrize('wiring', WIRINGS.values(), ids=WIRINGS)
+def test_the_default_of_an_argument_is_that_of_its_key(wiring: Wiring) -> None:
+    robot = Robot()
+    assert ROBOT in wiring.arguments
+    for argument in wiring.arguments:
+        if argument.key:
+            assert argument.said(robot) == argument.default
+
+
+def test_the_robot_file_to_copy_says_the_defaults() -> None:
+    robot = robot_file.read(share('so101_bringup') / 'config' / 'robot.yaml')
+    defaults = Robot()
+    assert robot.arm == defaults.arm
+    assert robot.leader == defaults.leader
+    assert robot.cameras == defaults.cameras
+    for name in ('task', 'episode_time'):
+        assert robot.at(name) == defaults.at(name)
+    for name in ('checkpoint', 'recordings'):
+        assert robot.at(name).endswith(defaults.at(name))
+
+
+def test_without_a_robot_file_home_is_the_suites() -> None:
+    nodes = {node.label: node for node in RECORD.nodes(RECORD.values({}))}
+    assert nodes['session'].parameters['home'] == pytest.approx(HOME)

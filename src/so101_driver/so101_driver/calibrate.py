@@ -28,6 +28,7 @@ from so101_driver.registers import (
 )
 from so101_driver.serial_port import SerialPort
 from so101_driver.terminal import Terminal, undisturbed
+from so101_node import robot_file
 from so101_node.error import UserError
 
 DESCRIPTION = "Calibrate an arm: its motors, and LeRobot's file of it."
@@ -286,16 +287,20 @@ def _degrees(ticks: float) -> float:
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command with these words; None: those of this process."""
     parser = argparse.ArgumentParser(prog='calibrate', description=DESCRIPTION)
-    parser.add_argument('--port', default='/dev/ttyACM0', help='serial port (%(default)s)')
+    parser.add_argument('--port', help="serial port; default: the robot file's")
     parser.add_argument(
-        '--id', default='', help="the arm's name, or the path of its file; default: the only one"
+        '--id',
+        default='',
+        help="the arm's name, or the path of its file; default: the robot file's, or the only one",
     )
     parser.add_argument(
         '--role', choices=('follower', 'leader'), default='follower', help='(%(default)s)'
     )
+    parser.add_argument('--robot', default='', help='robot file; default: ./robot.yaml')
     given = parser.parse_args(words)
     try:
-        calibrate(given.port, given.id, given.role, Terminal())
+        arm = robot_file.load(given.robot).of(given.role)
+        calibrate(given.port or arm.port, given.id or arm.calibration, given.role, Terminal())
     except UserError as error:
         print(f'calibrate: {error}', file=sys.stderr)
         sys.exit(1)

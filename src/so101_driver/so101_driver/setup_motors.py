@@ -29,6 +29,7 @@ from so101_driver.registers import (
 )
 from so101_driver.serial_port import SerialPort
 from so101_driver.terminal import Terminal, undisturbed
+from so101_node import robot_file
 from so101_node.error import UserError
 
 DESCRIPTION = 'Give the motors of a new arm their ids, one at a time.'
@@ -236,13 +237,22 @@ def _problems(found: Sequence[Motor], shared: Collection[int]) -> list[str]:
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command with these words; None: those of this process."""
     parser = argparse.ArgumentParser(prog='setup_motors', description=DESCRIPTION)
-    parser.add_argument('--port', default='/dev/ttyACM0', help='serial port (%(default)s)')
+    parser.add_argument('--port', help="serial port; default: the robot file's")
+    parser.add_argument(
+        '--role', choices=('follower', 'leader'), default='follower', help='(%(default)s)'
+    )
+    parser.add_argument('--robot', default='', help='robot file; default: ./robot.yaml')
     parser.add_argument(
         '--check', action='store_true', help='only list the motors; change nothing'
     )
     given = parser.parse_args(words)
     terminal = Terminal()
-    session = SetupSession(lambda baudrate: SerialPort(given.port, baudrate), terminal)
+    try:
+        port = given.port or robot_file.load(given.robot).of(given.role).port
+    except UserError as error:
+        print(f'setup_motors: {error}', file=sys.stderr)
+        sys.exit(1)
+    session = SetupSession(lambda baudrate: SerialPort(port, baudrate), terminal)
     try:
         session.check() if given.check else session.run()
     except UserError as error:

@@ -94,6 +94,17 @@ class Robot:
     )
     recordings: str = parameter('recordings', 'folder of the episodes and videos')
 
+    def of(self, role: str) -> Arm | Leader:
+        """Return the arm of a role: follower or leader."""
+        return self.leader if role == 'leader' else self.arm
+
+    def at(self, key: str) -> Any:
+        """Return what stands at a key such as 'cameras.wrist.source'; None of no such camera."""
+        found: Any = self
+        for name in filter(None, key.split('.')):
+            found = found.get(name) if isinstance(found, dict) else getattr(found, name, None)
+        return found
+
 
 def load(given: str = '') -> Robot:
     """Return the robot of the file that applies, or the defaults where there is none.
