@@ -54,6 +54,24 @@ def test_a_node_that_fails_ends_the_launch_with_code_1(unmarked: Path, tmp_path:
     assert 'driver ended with code 1' in ended.stdout
 
 
+def test_a_robot_file_goes_behind_what_is_given(unmarked: Path, tmp_path: Path) -> None:
+    file = tmp_path / 'mine.yaml'
+    file.write_text(f'arm: {{port: {tmp_path}/said}}\ncheckpoint: {unmarked}')
+    common = (f'robot:={file}', 'record:=false', 'cameras:=false')
+    assert f'{tmp_path}/said' in launch(*common).stdout
+    given = launch(*common, f'port:={tmp_path}/given').stdout
+    assert f'{tmp_path}/given' in given
+    assert f'{tmp_path}/said' not in given
+
+
+def test_what_is_wrong_in_a_robot_file_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / 'mine.yaml'
+    file.write_text('arm:\n  prot: x')
+    ended = launch(f'robot:={file}')
+    assert ended.returncode == 1
+    assert f'{file}:2: arm: unknown key prot; did you mean port?' in ended.stdout
+
+
 @pytest.mark.timeout(180)
 def test_a_rollout_in_simulation(checkpoint: Path, tmp_path: Path) -> None:
     ended = launch(
