@@ -9,7 +9,7 @@ import pytest
 
 from so101_bringup.command import show_arguments
 from so101_bringup.graphs import WIRINGS
-from so101_bringup.wiring import Wiring
+from so101_bringup.wiring import Wiring, share
 from so101_episodes.episode import Episode
 
 pytestmark = pytest.mark.skipif(
@@ -56,7 +56,10 @@ def test_a_node_that_fails_ends_the_launch_with_code_1(unmarked: Path, tmp_path:
 
 def test_a_robot_file_goes_behind_what_is_given(unmarked: Path, tmp_path: Path) -> None:
     file = tmp_path / 'mine.yaml'
-    file.write_text(f'arm: {{port: {tmp_path}/said}}\ncheckpoint: {unmarked}')
+    calibration = share('so101_sim') / 'config' / 'calibration.json'
+    file.write_text(
+        f'arm: {{port: {tmp_path}/said, calibration: {calibration}}}\ncheckpoint: {unmarked}'
+    )
     common = (f'robot:={file}', 'record:=false', 'cameras:=false')
     assert f'{tmp_path}/said' in launch(*common).stdout
     given = launch(*common, f'port:={tmp_path}/given').stdout
