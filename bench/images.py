@@ -12,20 +12,19 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from ament_index_python.packages import get_package_share_directory
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo
 
 from so101_bringup import figures
 from so101_bringup.figures import at_most, exactly
 from so101_cameras.publisher import CameraPublisher
+from so101_node import dds
 from so101_node.node import Node
 from so101_node.reception import Reception
 from so101_node.topics import CAMERAS
 
 FRAMES = 300  # of each camera
 RATE = 30.0
-PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 
 
 def publish() -> None:
@@ -45,14 +44,12 @@ def publish() -> None:
     time.sleep(1.0)  # the last frames are on their way
 
 
-def receive(profile: str | None) -> tuple[int, float, float]:
+def receive(profiles: dict[str, str]) -> tuple[int, float, float]:
     """Return frames received of 2 FRAMES, and p50 and p95 of the latency in milliseconds."""
-    environment = {name: text for name, text in os.environ.items() if name != PROFILE}
-    if profile:
-        environment[PROFILE] = profile
+    environment = {name: text for name, text in os.environ.items() if name not in dds.profiles()}
     receiver = subprocess.run(
         [sys.executable, __file__, 'receive'],
-        env=environment,
+        env=environment | profiles,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -81,11 +78,10 @@ def receive_here() -> None:
 
 
 def main() -> None:
-    profile = Path(get_package_share_directory('so101_node')) / 'config' / 'fastdds.xml'
     print(f'{2 * FRAMES} frames with the default DDS configuration ...', flush=True)
-    base_received, base_p50, base_p95 = receive(None)
-    print(f'{2 * FRAMES} frames with {profile} ...', flush=True)
-    received, p50, p95 = receive(str(profile))
+    base_received, base_p50, base_p95 = receive({})
+    print(f'{2 * FRAMES} frames with the DDS profile ...', flush=True)
+    received, p50, p95 = receive(dds.profiles())
     default: dict[str, Any] = {'baseline_name': 'default'}
     found = [
         exactly('frames_lost', 2 * FRAMES - received, 0, '', required=True,

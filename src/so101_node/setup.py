@@ -10,7 +10,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
-        ('share/' + package_name + '/config', ['config/fastdds.xml']),
+        ('share/' + package_name + '/config', ['config/fastdds_2.xml', 'config/fastdds_3.xml']),
         ('share/' + package_name + '/hook', ['hook/dds.dsv']),
     ],
     install_requires=['setuptools'],

@@ -17,7 +17,7 @@ from ament_index_python.packages import (
     get_package_share_directory,
 )
 
-from so101_node import robot_file
+from so101_node import dds, robot_file
 from so101_node.error import UserError
 from so101_node.lifetime import END_WITH_PARENT
 from so101_node.robot_file import Robot
@@ -167,11 +167,7 @@ def environment() -> dict[str, str]:
 
     What the user has set stays; sourcing the workspace sets the same (so101_node/hook).
     """
-    profile = share('so101_node') / 'config' / 'fastdds.xml'
-    needed = {
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(profile),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
+    needed = {**dds.profiles(), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     missing = {name: text for name, text in needed.items() if name not in os.environ}
     return {**missing, END_WITH_PARENT: str(os.getpid())}
 

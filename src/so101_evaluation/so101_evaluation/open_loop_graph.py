@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
@@ -33,6 +32,7 @@ from so101_description.joints import JOINTS
 from so101_description.units import radians_to_dataset
 from so101_episodes.recorded_episode import Event, Frame, Observations, Reading
 from so101_evaluation.prediction_error import Prediction
+from so101_node import dds
 from so101_node.error import UserError
 from so101_node.lifetime import END_WITH_PARENT
 from so101_node.node import Node
@@ -90,9 +90,8 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
         if name not in ('ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER', 'ROS_LOCALHOST_ONLY')
     }
     # A segment that holds images; as so101_bringup's wiring has it.
-    profile = Path(get_package_share_directory('so101_node')) / 'config' / 'fastdds.xml'
     return {
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(profile),
+        **dds.profiles(),
         **kept,
         'ROS_DOMAIN_ID': domain,
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',

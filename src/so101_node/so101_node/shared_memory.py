@@ -1,8 +1,9 @@
 """Memory that Fast DDS shares with other processes: 35 MB a node, which a killed one leaves.
 
-A participant has segments /dev/shm/fastrtps_<16 hexadecimal digits>; as long as it lives, it holds
-a lock on a file beside each, of the same name and _el (RobustExclusiveLock of Fast DDS 2.14). The
-memory of segments that nobody deletes is lost until the computer starts again.
+A participant has segments /dev/shm/fastrtps_<16 hexadecimal digits>, or fastdds_ with Fast DDS 3;
+as long as it lives, it holds a lock on a file beside each, of the same name and _el
+(RobustExclusiveLock of Fast DDS 2.14 and 3.2). The memory of segments that nobody deletes is lost
+until the computer starts again.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ DIRECTORY = Path('/dev/shm')
 # Seconds. A younger lock may be one that its owner is about to take.
 _SETTLED = 10.0
 
-_LOCK = re.compile(r'fastrtps_[0-9a-f]{16}_el')
+_LOCK = re.compile(r'fast(rtps|dds)_[0-9a-f]{16}_el')
 
 
 def free_left(directory: Path = DIRECTORY) -> None:

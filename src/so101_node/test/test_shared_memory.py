@@ -36,9 +36,7 @@ class Example:
         assert self.process.stdout.readline() == 'open\n'
         held = [file.readlink() for file in Path(f'/proc/{self.process.pid}/fd').iterdir()]
         self._locks = [
-            path
-            for path in held
-            if path.match('/dev/shm/fastrtps_*_el') and 'port' not in path.name
+            path for path in held if path.match('/dev/shm/fast*_el') and 'port' not in path.name
         ]
         self.segments = [path.with_name(path.name[: -len('_el')]) for path in self._locks]
         assert sum(segment.stat().st_size for segment in self.segments) > 32e6

@@ -21,9 +21,8 @@ from typing import Any
 
 import pytest
 
+from so101_node import dds
 from so101_node.lifetime import END_WITH_PARENT
-
-PROFILE = Path(__file__).parents[2] / 'so101_node' / 'config' / 'fastdds.xml'
 
 ROBOT, GPU = '10.99.0.1', '10.99.0.2'
 
@@ -109,7 +108,7 @@ class Host:
     def start(self, *command: str, peer: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
-            'FASTRTPS_DEFAULT_PROFILES_FILE': str(PROFILE),
+            **dds.profiles(),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'ROS_STATIC_PEERS': peer,
             END_WITH_PARENT: str(os.getpid()),

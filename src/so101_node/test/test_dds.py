@@ -1,0 +1,31 @@
+"""The DDS profile stands in two files, one for each Fast DDS; this one takes its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from so101_node import dds
+
+
+def test_both_files_say_the_same() -> None:
+    two, three = (_body(Path(file)) for file in dds.profiles().values())
+    assert two.replace('heartbeatPeriod', 'heartbeat_period') == three
+    assert 'heartbeatPeriod' in two
+
+
+def _body(file: Path) -> str:
+    """Return what follows the comment that gives the reasons."""
+    return file.read_text().split('-->')[1]
+
+
+def test_the_middleware_takes_the_profile_without_a_word() -> None:
+    program = "import rclpy; rclpy.init(); rclpy.create_node('example'); rclpy.shutdown()"
+    ended = subprocess.run(
+        [sys.executable, '-c', program],
+        env={**os.environ, **dds.profiles()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, '', '')
