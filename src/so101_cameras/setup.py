@@ -16,6 +16,6 @@ setup(
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='Camera images as numpy arrays and ROS messages, and their publisher.',
+    description='Cameras without a ROS driver, their images as numpy arrays and ROS messages.',
     license='Apache-2.0',
 )

@@ -1,0 +1,105 @@
+"""What every source of a camera's frames is: open, read a frame within a time, close; pure."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from so101_cameras.image import Array
+
+
+class Frame(NamedTuple):
+    """One frame as the device gave it.
+
+    `image` is a JPEG, or rgb8 pixels of shape (height, width, 3). `captured` is in nanoseconds of
+    system time. `number` counts what the device made: a gap is a frame that was lost, unless it is
+    among the `skipped` ones, older frames that waited, too, and were passed over for this one.
+    """
+
+    image: bytes | Array
+    captured: int
+    number: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asks of any camera.
+
+    `exposure` in microseconds, `white_balance` in kelvin; 0 is automatic. `gain` in the camera's
+    own units; 0 leaves it, or its automatic, as it is. `focus` in its own units; -1 is automatic.
+    """
+
+    exposure: int = 0
+    gain: int = 0
+    white_balance: int = 0
+    focus: int = -1
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A camera's own calibration, as sensor_msgs/CameraInfo names it.
+
+    `k` is 3x3, `r` 3x3, `p` 3x4, all by rows, in pixels; `d` has the model's coefficients.
+    """
+
+    model: str
+    d: tuple[float, ...]
+    k: tuple[float, ...]
+    r: tuple[float, ...]
+    p: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What an opened source delivers.
+
+    `device` names it for a person, `link` says how it is attached ('USB at 480 Mbit/s'). `rate` in
+    hertz. `warnings` are what does not stop it and a person should mend.
+    """
+
+    device: str
+    link: str
+    width: int
+    height: int
+    rate: float
+    encoding: str
+    warnings: tuple[str, ...] = ()
+    intrinsics: Intrinsics | None = None
+
+
+class SourceError(Exception):
+    """No frames for now: the device is absent, went, is busy, or delivers what was not asked for.
+
+    What happened and what to do, in one line. Opening again may help.
+    """
+
+
+class DamagedFrame(Exception):
+    """A frame came, and is none: why, and its `number`. The next one may be sound."""
+
+    def __init__(self, reason: str, number: int) -> None:
+        super().__init__(reason)
+        self.number = number
+
+
+class Ended(Exception):
+    """There are no more frames: a video that is not repeated is over."""
+
+
+class Source(Protocol):
+    """Used by one thread."""
+
+    def open(self) -> Delivery:
+        """Start the stream.
+
+        Raises SourceError when it cannot be had now, and so101_node's UserError for what only a
+        person can change. Nothing is left open then.
+        """
+
+    def read(self, timeout: float) -> Frame:
+        """Return the newest frame that was not returned yet; waits for one up to `timeout` s.
+
+        Raises TimeoutError, DamagedFrame, SourceError when the device is gone, Ended.
+        """
+
+    def close(self) -> None:
+        """Restore what was changed in the device and let go of it; also when it is gone."""
