@@ -45,6 +45,7 @@ def camera_nodes(name: str, setting: CameraSetting, by_id: Path = _BY_ID) -> lis
                 'exposure': setting.exposure,
                 'gain': setting.gain,
                 'white_balance': setting.white_balance,
+                'focus': setting.focus,
                 'camera_info': setting.calibration,
             }
             return [NodeSpec('so101_cameras', 'camera', f'{name}_camera', parameters)]
@@ -89,6 +90,7 @@ def _usb_cam(name: str, setting: CameraSetting, by_id: Path) -> list[NodeSpec]:
         'exposure': setting.exposure,
         'gain': setting.gain,
         'white_balance': setting.white_balance,
+        'focus': setting.focus,
     }
     return [
         NodeSpec('usb_cam', 'usb_cam_node_exe', 'usb_cam', parameters, namespace=camera.topic),

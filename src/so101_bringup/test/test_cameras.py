@@ -30,7 +30,7 @@ def test_every_source_has_its_nodes(source: str) -> None:
 
 @pytest.mark.parametrize('source', OURS)
 def test_our_node_gets_what_the_robot_file_says(source: str) -> None:
-    node = only('overhead', CameraSetting(source, 'X1', 8000, 3, 4600, 'c.yaml'))
+    node = only('overhead', CameraSetting(source, 'X1', 8000, 3, 4600, 50, 'c.yaml'))
     assert node.label == 'overhead_camera'
     assert node.parameters == {
         'camera': 'overhead',
@@ -39,6 +39,7 @@ def test_our_node_gets_what_the_robot_file_says(source: str) -> None:
         'exposure': 8000,
         'gain': 3,
         'white_balance': 4600,
+        'focus': 50,
         'camera_info': 'c.yaml',
     }
 

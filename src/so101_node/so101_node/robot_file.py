@@ -61,7 +61,7 @@ class Leader:
 
 @dataclass(frozen=True)
 class CameraSetting:
-    """What is zero is left to the camera."""
+    """How one camera is read."""
 
     source: str = parameter('none', 'who reads it', choices=tuple(SOURCES))
     device: str = parameter(
@@ -70,6 +70,7 @@ class CameraSetting:
     exposure: int = parameter(0, 'microseconds; 0: automatic', low=0, high=1_000_000)
     gain: int = parameter(0, "in the camera's own units; 0: the camera's", low=0, high=100_000)
     white_balance: int = parameter(0, 'kelvin; 0: automatic', low=0, high=10_000)
+    focus: int = parameter(-1, "in the camera's own units; -1: automatic", low=-1, high=10_000)
     calibration: str = parameter(
         '', 'the file of its intrinsics that camera_calibration writes; empty: none, or its own'
     )
