@@ -6,7 +6,7 @@ from pathlib import Path
 
 import so101_cameras
 
-ROS = {'publisher'}
+ROS = {'publisher', 'image_health_node'}
 
 
 def test_pure_modules_need_no_rclpy() -> None:

@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+from so101_description.kinematics import BASE
+
 
 class Camera(NamedTuple):
     """`topic` is the base of the camera's topics, `frame` the frame_id of its images.
@@ -42,6 +44,11 @@ CAMERAS = {
 
 # Height, width, channels (rgb8) of every camera's images.
 IMAGE_SHAPE = (480, 640, 3)
+
+
+def on_arm(name: str) -> bool:
+    """Return whether that camera moves with the arm."""
+    return CAMERAS[name].link != BASE
 
 
 def present(overhead: bool) -> list[str]:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, get_origin
 
+from so101_cameras.image_health import Kind
 from so101_episodes.bag import sync
 from so101_node.error import UserError
 
@@ -21,9 +22,9 @@ PARTIAL = '.partial'  # the folder, beside the finished episodes, of those being
 OUTCOMES = ('success', 'failure', 'unlabelled')
 KINDS = ('rollout', 'demonstration', '')  # who moved the arm: a policy, a person, or nobody said
 
-# What a mark says of its source: no message came, the picture stood still although the arm moved,
-# it was black, the arm's states had a gap, the system clock jumped.
-MARKS = ('silent', 'frozen', 'black', 'gap', 'clock')
+# What a mark says of its source: what is wrong with a camera's images, the arm's states had a gap,
+# the system clock jumped.
+MARKS = (*(kind.value for kind in Kind), 'gap', 'clock')
 
 # Whose versions decide what an episode contains; those installed are noted.
 _SOFTWARE = ('so101_episodes', 'so101_policy', 'so101_driver', 'lerobot', 'torch', 'rosbags')

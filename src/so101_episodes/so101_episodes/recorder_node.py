@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +27,7 @@ from so101_episodes.notes import Notes
 from so101_episodes.recording import Recording
 from so101_episodes.stream_watch import StreamWatch
 from so101_episodes.summary import described
+from so101_node.clocks import Clocks
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
 from so101_node.mailbox import Mailbox
@@ -63,9 +63,6 @@ PATIENCE = 10
 
 # Seconds between two looks at what came: sixteen messages at a time.
 _TAKE_PERIOD = 0.03
-
-# Nanoseconds that lie at most between the readings of two clocks, or they are read again.
-_AT_ONCE = 1_000_000
 
 _LONGEST_REASON = 1000  # letters
 
@@ -180,7 +177,8 @@ class Recorder(Node):
 
     def _take(self) -> None:
         """Take what came since the last look, in the order in which it came."""
-        now, system = _clocks()
+        clocks = Clocks.read()
+        now, system = clocks
         mail = [
             (info['received_timestamp'], mailbox.name, data, info)
             for mailbox in self._mailboxes
@@ -194,7 +192,7 @@ class Recorder(Node):
             if live is not None:
                 live.recording.add(topic, data, info)
                 # By the monotonic clock: since the last look, also when the other one was set.
-                arrived = min(max(now + received - system, self._looked), now)
+                arrived = min(max(clocks.steady_of(received), self._looked), now)
                 self._show(live.watch, topic, arrived, data)
         self._looked = now
         if live is not None:
@@ -244,7 +242,7 @@ class Recorder(Node):
             raise UserError(f'{self._live.recording.path} is being recorded; end it first')
         self._check_space()
         self._take()  # what came before belongs to no episode
-        now, system = _clocks()
+        now, system = Clocks.read()
         time_of_day = datetime.fromtimestamp(system / 1e9).strftime('%Y%m%d_%H%M%S')
         draft = self._draft(system)
         try:
@@ -291,7 +289,7 @@ class Recorder(Node):
     # At the desk.
 
     def _finish(self, live: _Live, outcome: str, reason: str) -> Future[Answer]:
-        now, system = _clocks()
+        now, system = Clocks.read()
         episode = replace(
             self._draft(live.started),
             outcome=outcome,
@@ -388,14 +386,6 @@ async def _outcome[T](work: Future[T]) -> T:
     done = task.Future()
     work.add_done_callback(done.set_result)
     return (await done).result()
-
-
-def _clocks() -> tuple[int, int]:
-    """Return the nanoseconds of the monotonic clock and of system time at one moment."""
-    while True:
-        now, system = time.monotonic_ns(), time.time_ns()
-        if time.monotonic_ns() - now < _AT_ONCE:
-            return now, system
 
 
 def _channel(name: str, topic: Topic) -> Channel:

@@ -351,7 +351,7 @@ class Robot:
 
     def _jpeg(self, level: int) -> array:
         data = array('B')
-        data.frombytes(to_jpeg(np.full((48, 64, 3), level, np.uint8)))
+        data.frombytes(to_jpeg(np.full((480, 640, 3), level, np.uint8)))
         return data
 
     def _publish(self) -> None:
@@ -384,8 +384,8 @@ def test_a_camera_that_fails_is_on_diagnostics_within_a_second_and_marked(
     _, path = graph.call(EPISODE_START)
     troubles = (
         ('wrist', robot.frozen, 'frozen', 'the wrist picture stands still while the arm moves'),
-        ('overhead', robot.silent, 'silent', 'no image of the overhead camera'),
-        ('wrist', robot.black, 'black', 'the wrist picture is black'),
+        ('overhead', robot.silent, 'silent', 'no image of the overhead camera for 0.5 s'),
+        ('wrist', robot.black, 'black', 'the wrist picture is black: brightness 0 of 255'),
     )
     began = []
     for name, trouble, _, text in troubles:
@@ -404,8 +404,8 @@ def test_a_camera_that_fails_is_on_diagnostics_within_a_second_and_marked(
         assert mark.text == text
         assert episode.started <= mark.start < mark.end <= episode.ended
     assert episode.cameras['wrist'] == {
-        'width': 64,
-        'height': 48,
+        'width': 640,
+        'height': 480,
         'format': 'rgb8; jpeg compressed bgr8',
     }
     assert episode.figures['travel_degrees'] > 10

@@ -15,7 +15,7 @@ JOINTS = '/joint_states'
 
 
 def jpeg(level: int) -> bytes:
-    return cv2.imencode('.jpg', np.full((48, 64), level, np.uint8))[1].tobytes()
+    return cv2.imencode('.jpg', np.full((480, 640), level, np.uint8))[1].tobytes()
 
 
 PICTURES = [jpeg(level) for level in range(100, 120)]
@@ -48,7 +48,8 @@ class Feed:
                     self._picture = BLACK if self.black(ms) else PICTURES[ms // 33 % 20]
                 if not self.stamp_stands(ms):
                     self._stamp = ms
-                self.watch.image('wrist', ms * MS, self._stamp * MS, self._picture)
+                stamp = EPOCH + (self._stamp + self.clock(ms)) * MS
+                self.watch.image('wrist', ms * MS, stamp, self._picture)
             if ms % 30 == 0:
                 system = EPOCH + (ms + self.clock(ms)) * MS
                 self.begun += [(ms, mark) for mark in self.watch.look(ms * MS, system)]
@@ -73,7 +74,7 @@ def test_a_camera_that_falls_silent_is_marked_until_it_is_back() -> None:
     assert (source, kind, start, end) == ('wrist', 'silent', 990, 3003)
     ((told, mark),) = feed.begun
     assert told - start < 1000
-    assert mark.text == feed.watch.latest == 'no image of the wrist camera'
+    assert mark.text == feed.watch.latest == 'no image of the wrist camera for 0.5 s'
     assert not feed.watch.lasting
 
 
@@ -104,7 +105,7 @@ def test_a_scene_at_rest_is_not_frozen_nor_is_one_that_the_arm_begins_to_leave()
             watch.pose(ms * MS, [3.0 * moved / 1000] * 6)
         if ms % 33 == 0:
             seen = max(0, moved - 66) // 33
-            watch.image('wrist', ms * MS, ms * MS, PICTURES[seen % 20])
+            watch.image('wrist', ms * MS, EPOCH + ms * MS, PICTURES[seen % 20])
         watch.look(ms * MS, EPOCH + ms * MS)
     assert watch.marks(4000 * MS) == []
 
