@@ -47,7 +47,7 @@ class EmulatedCamera:
     settings. `dark`: automatic exposure halves the rate, if it may. `silent`: no more frames.
     `hung`: its driver does not answer any more. `forgetful`: the start of a stream resets its
     settings. `damaged`: the driver marks the frames so. `clock`: its stamps are of the monotonic
-    clock.
+    clock. Not `fed`: a video loopback whose program does not run.
     """
 
     frames: Sequence[bytes]
@@ -55,6 +55,7 @@ class EmulatedCamera:
     serial: str = 'A1B2C3D4'
     port: str = '1-2'
     speed: int = 480  # Mbit/s
+    version: str = '2.00'  # of USB; 2.10 is a USB 3 camera that has to do with USB 2
     sizes: Sequence[tuple[int, int]] = ((640, 480),)
     formats: Sequence[str] = ('YUYV', 'MJPG')
     rate: float = 30.0
@@ -66,6 +67,7 @@ class EmulatedCamera:
     forgetful: bool = False
     damaged: bool = False
     clock: bool = True
+    fed: bool = True
     settings: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -173,6 +175,7 @@ class EmulatedKernel(Kernel):
         interface.mkdir(parents=True)
         (usb / 'idVendor').write_text('046d\n')
         (usb / 'speed').write_text(f'{camera.speed}\n')
+        (usb / 'version').write_text(f'{camera.version:>5}\n')
         if camera.serial:
             (usb / 'serial').write_text(f'{camera.serial}\n')
         for index in (0, 1):
@@ -264,8 +267,9 @@ class EmulatedKernel(Kernel):
 
 
 def _capability(stream: _Stream, argument: bytearray) -> None:
-    abilities = v4l2.CAP_VIDEO_CAPTURE | v4l2.CAP_STREAMING
     camera = stream.camera
+    abilities = v4l2.CAP_VIDEO_CAPTURE if camera.fed else v4l2.CAP_VIDEO_OUTPUT
+    abilities |= v4l2.CAP_STREAMING
     v4l2.CAPABILITY.pack_into(
         argument, 0, b'uvcvideo', camera.name.encode(), camera.port.encode(), 0,
         abilities | v4l2.CAP_DEVICE_CAPS, abilities,

@@ -147,13 +147,17 @@ def test_a_camera_without_jpeg_is_read_in_pixels(
             opened.read(1.0)
 
 
+@pytest.mark.parametrize(
+    ('version', 'cure'), [('2.00', ''), ('2.10', r'; .*480 Mbit/s.*USB 3 port and cable')]
+)
 def test_another_size_than_asked_is_refused_and_says_why(
-    kernel: EmulatedKernel, camera: EmulatedCamera, source: Make
+    kernel: EmulatedKernel, camera: EmulatedCamera, source: Make, version: str, cure: str
 ) -> None:
     camera.sizes = [(424, 240), (320, 180)]
+    camera.version = version
     kernel.plug(camera)
     with pytest.raises(
-        SourceError, match=r'424x240, not 640x480; it has 424x240, 320x180; .*USB 3 port and cable'
+        SourceError, match=rf'424x240, not 640x480; it has 424x240, 320x180{cure}$'
     ):
         source().open()
 
@@ -197,6 +201,36 @@ def test_an_unplugged_one_is_found_under_its_new_name(
     assert str(path) in opened.open().device
     opened.read(1.0)
     assert camera.settings[v4l2.CID_EXPOSURE_ABSOLUTE] == 120
+
+
+def test_one_that_shares_its_serial_number_is_found_again_at_its_port(
+    kernel: EmulatedKernel, camera: EmulatedCamera, source: Make, tmp_path: Path
+) -> None:
+    twin = EmulatedCamera(camera.frames, port='1-3')
+    kernel.plug(twin, 2)
+    opened = source(FIXED, device=str(kernel.plug(camera)))
+    opened.open()
+    other = source(device='1-3')
+    other.open()
+    assert len(noted(tmp_path)) == 2  # each has its own former settings
+    kernel.unplug(camera)
+    opened.close()
+    path = kernel.plug(camera, 4)
+    assert str(path) in opened.open().device
+    assert camera.settings[v4l2.CID_EXPOSURE_ABSOLUTE] == 120
+
+
+def test_a_loopback_is_waited_for_until_it_is_fed(
+    kernel: EmulatedKernel, camera: EmulatedCamera, source: Make
+) -> None:
+    camera.fed = False
+    kernel.plug(camera)
+    opened = source()
+    with pytest.raises(SourceError, match=r'no pictures now.*feeder'):
+        opened.open()
+    camera.fed = True
+    opened.open()
+    assert opened.read(1.0).image in camera.frames
 
 
 @pytest.mark.parametrize('forgetful', [False, True])

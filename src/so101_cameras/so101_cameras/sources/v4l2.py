@@ -20,7 +20,7 @@ from so101_cameras.sources.former_values import FormerValues
 from so101_cameras.sources.kernel import Kernel
 from so101_cameras.sources.source import DamagedFrame, Delivery, Frame, Settings, SourceError
 from so101_cameras.sources.v4l2_controls import Controls
-from so101_cameras.sources.video_nodes import VideoNode, find, video_nodes
+from so101_cameras.sources.video_nodes import VideoNode, find, lasting_name, video_nodes
 from so101_node.error import UserError
 
 # What is taken of a camera that has several formats, the best first, and what sensor_msgs calls
@@ -40,7 +40,6 @@ FORMATS = {
 BUFFERS = 4
 
 _OLDEST = 1_000_000_000  # ns: a stamp older than this, or of the future, is not of this clock
-_USB_2 = 480.0  # Mbit/s
 
 
 class V4l2Source:
@@ -76,17 +75,20 @@ class V4l2Source:
 
     def open(self) -> Delivery:
         kernel = self._kernel
-        node = find(self._device, video_nodes(kernel.sysfs, kernel.devices))
+        nodes = video_nodes(kernel.sysfs, kernel.devices)
+        node = find(self._device, nodes)
+        name = lasting_name(node, nodes)
         try:
             self._fd = kernel.open(node.path)
-            delivery = self._start(node)
+            delivery = self._start(node, name)
         except OSError as error:
             self.close()
             raise SourceError(_refusal(node, error)) from error
         except (SourceError, UserError):
             self.close()
             raise
-        self._device = node.lasting_name
+        if self._device in ('', str(node.path)):
+            self._device = name
         return delivery
 
     def read(self, timeout: float) -> Frame:
@@ -117,19 +119,22 @@ class V4l2Source:
             self._maps.clear()
             self._kernel.close(fd)
 
-    def _start(self, node: VideoNode) -> Delivery:
+    def _start(self, node: VideoNode, name: str) -> Delivery:
         _, _, _, _, all_nodes, this_node = self._ask(
             v4l2.QUERYCAP, v4l2.CAPABILITY, b'', b'', b'', 0, 0, 0
         )
         abilities = this_node if all_nodes & v4l2.CAP_DEVICE_CAPS else all_nodes
         if not abilities & v4l2.CAP_VIDEO_CAPTURE or not abilities & v4l2.CAP_STREAMING:
-            raise UserError(f'{node} is no camera that streams pictures: give another device')
+            # A video loopback is none while no program feeds it.
+            raise SourceError(
+                f'{node} streams no pictures now: give a camera, or start its feeder'
+            )
         code = self._choose_format(node)
         rate = self._choose_rate()
         self._take_buffers()
         # From here on the camera is ours, and its settings are nobody else's.
         controls = Controls(self._kernel, self._fd)
-        former = FormerValues(node.lasting_name, self._folder)
+        former = FormerValues(name, self._folder)
         former.keep(former.load() or controls.read())
         self._controls, self._former = controls, former
         controls.apply(self._settings)
@@ -164,7 +169,7 @@ class V4l2Source:
                 f'{node} gives {", ".join(offered) or "nothing"}, none of {", ".join(FORMATS)}'
             )
         link = ''
-        if 0 < node.speed <= _USB_2:
+        if node.held_back:
             link = (
                 f'; its USB link runs at {node.speed:g} Mbit/s: a USB 3 camera needs a USB 3 port '
                 'and cable'

@@ -6,22 +6,22 @@ from pathlib import Path
 from so101_cameras.sources.source import SourceError
 from so101_node.error import UserError
 
+_USB_2 = 480.0  # Mbit/s
+# The version that a USB 3 device states there, of the USB 3 standard.
+_USB_3_ON_USB_2 = '2.10'
+
 
 @dataclass(frozen=True)
 class VideoNode:
     """A capture node. `serial` and `port` ('1-2.3') are '' where there is none; `speed` in Mbit/s
-    of its USB link, 0 where it is not on USB."""
+    of its USB link, 0 where it is not on USB; `held_back`: it is made for a faster one."""
 
     path: Path
     name: str
     serial: str
     port: str
     speed: float
-
-    @property
-    def lasting_name(self) -> str:
-        """By which it is found when it was plugged in again and has another number."""
-        return self.serial or self.port or str(self.path)
+    held_back: bool = False
 
     def __str__(self) -> str:
         serial = f', serial number {self.serial}' if self.serial else ''
@@ -38,16 +38,27 @@ def video_nodes(sysfs: Path, devices: Path) -> list[VideoNode]:
         # The device of a camera on USB is an interface of it, in the folder of the USB device.
         usb = (entry / 'device').resolve().parent
         on_usb = bool(_read(usb / 'idVendor'))
+        speed = float(_read(usb / 'speed') or 0) if on_usb else 0.0
         found.append(
             VideoNode(
                 devices / entry.name,
                 _read(entry / 'name'),
                 _read(usb / 'serial') if on_usb else '',
                 usb.name if on_usb else '',
-                float(_read(usb / 'speed') or 0) if on_usb else 0.0,
+                speed,
+                0 < speed <= _USB_2 and _read(usb / 'version') == _USB_3_ON_USB_2,
             )
         )
     return found
+
+
+def lasting_name(node: VideoNode, nodes: list[VideoNode]) -> str:
+    """Return by what it is found when it was plugged in again and has another number.
+
+    That is its USB port where it shares its serial number with another, as cheap cameras do.
+    """
+    alone = sum(other.serial == node.serial for other in nodes) == 1
+    return (alone and node.serial) or node.port or str(node.path)
 
 
 def find(device: str, nodes: list[VideoNode]) -> VideoNode:
