@@ -44,12 +44,12 @@ def publish() -> None:
     time.sleep(1.0)  # the last frames are on their way
 
 
-def receive(profiles: dict[str, str]) -> tuple[int, float, float]:
+def receive(profile: dict[str, str]) -> tuple[int, float, float]:
     """Return frames received of 2 FRAMES, and p50 and p95 of the latency in milliseconds."""
-    environment = {name: text for name, text in os.environ.items() if name not in dds.profiles()}
+    environment = {name: text for name, text in os.environ.items() if name not in dds.profile()}
     receiver = subprocess.run(
         [sys.executable, __file__, 'receive'],
-        env=environment | profiles,
+        env=environment | profile,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -81,7 +81,7 @@ def main() -> None:
     print(f'{2 * FRAMES} frames with the default DDS configuration ...', flush=True)
     base_received, base_p50, base_p95 = receive({})
     print(f'{2 * FRAMES} frames with the DDS profile ...', flush=True)
-    received, p50, p95 = receive(dds.profiles())
+    received, p50, p95 = receive(dds.profile())
     default: dict[str, Any] = {'baseline_name': 'default'}
     found = [
         exactly('frames_lost', 2 * FRAMES - received, 0, '', required=True,

@@ -1,6 +1,11 @@
+from importlib.metadata import version
+
 from setuptools import find_packages, setup
 
 package_name = 'so101_node'
+
+# Which Fast DDS the ROS 2 has that this is built for; as in so101_node/dds.py.
+fast_dds = 2 if int(version('rclpy').split('.')[0]) < 8 else 3
 
 setup(
     name=package_name,
@@ -11,7 +16,7 @@ setup(
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
         ('share/' + package_name + '/config', ['config/fastdds_2.xml', 'config/fastdds_3.xml']),
-        ('share/' + package_name + '/hook', ['hook/dds.dsv']),
+        ('share/' + package_name + '/hook', [f'hook/fastdds_{fast_dds}/dds.dsv']),
     ],
     install_requires=['setuptools'],
     extras_require={'test': ['pytest']},

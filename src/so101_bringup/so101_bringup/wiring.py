@@ -167,7 +167,7 @@ def environment() -> dict[str, str]:
 
     What the user has set stays; sourcing the workspace sets the same (so101_node/hook).
     """
-    needed = {**dds.profiles(), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    needed = {**dds.profile(), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     missing = {name: text for name, text in needed.items() if name not in os.environ}
     return {**missing, END_WITH_PARENT: str(os.getpid())}
 

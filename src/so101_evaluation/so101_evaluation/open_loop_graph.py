@@ -91,7 +91,7 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
     }
     # A segment that holds images; as so101_bringup's wiring has it.
     return {
-        **dds.profiles(),
+        **dds.profile(),
         **kept,
         'ROS_DOMAIN_ID': domain,
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',

@@ -9,7 +9,8 @@ from so101_node import dds
 
 
 def test_both_files_say_the_same() -> None:
-    two, three = (_body(Path(file)) for file in dds.profiles().values())
+    (file,) = dds.profile().values()
+    two, three = (_body(Path(file).with_name(f'fastdds_{number}.xml')) for number in (2, 3))
     assert two.replace('heartbeatPeriod', 'heartbeat_period') == three
     assert 'heartbeatPeriod' in two
 
@@ -19,11 +20,18 @@ def _body(file: Path) -> str:
     return file.read_text().split('-->')[1]
 
 
+def test_the_workspace_sets_the_profile_that_the_launch_files_set() -> None:
+    ((variable, file),) = dds.profile().items()
+    hook = Path(file).parents[1] / 'hook' / 'dds.dsv'
+    path = Path(file).relative_to(hook.parents[3])
+    assert f'set-if-unset;{variable};{path}\n' in hook.read_text()
+
+
 def test_the_middleware_takes_the_profile_without_a_word() -> None:
     program = "import rclpy; rclpy.init(); rclpy.create_node('example'); rclpy.shutdown()"
     ended = subprocess.run(
         [sys.executable, '-c', program],
-        env={**os.environ, **dds.profiles()},
+        env={**os.environ, **dds.profile()},
         capture_output=True,
         text=True,
         timeout=60,

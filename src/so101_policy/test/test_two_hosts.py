@@ -108,7 +108,7 @@ class Host:
     def start(self, *command: str, peer: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
-            **dds.profiles(),
+            **dds.profile(),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'ROS_STATIC_PEERS': peer,
             END_WITH_PARENT: str(os.getpid()),
