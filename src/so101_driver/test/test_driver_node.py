@@ -119,10 +119,12 @@ def process(
     servo_bus: FakeBus, calibration_path: Path, client: Client
 ) -> Iterator[subprocess.Popen[str]]:
     process = start(servo_bus.path, calibration_path)
-    client.wait(lambda: bool(client.states) or process.poll() is not None)
-    yield process
-    process.kill()
-    process.communicate()
+    try:
+        client.wait(lambda: bool(client.states) or process.poll() is not None)
+        yield process
+    finally:  # otherwise the tests that follow in this domain would hear a second arm
+        process.kill()
+        process.communicate()
 
 
 def trajectory(seconds: float, position: float) -> JointTrajectory:
