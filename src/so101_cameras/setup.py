@@ -18,5 +18,10 @@ setup(
     maintainer_email='maintainers@so101.example.org',
     description='Cameras without a ROS driver, their images as numpy arrays and ROS messages.',
     license='Apache-2.0',
-    entry_points={'console_scripts': ['image_health = so101_cameras.image_health_node:main']},
+    entry_points={
+        'console_scripts': [
+            'camera = so101_cameras.camera_node:main',
+            'image_health = so101_cameras.image_health_node:main',
+        ],
+    },
 )

@@ -1,11 +1,12 @@
-"""One camera's topics: raw, JPEG (only while someone listens, as image_transport does), info."""
+"""One camera's topics: raw and JPEG only while someone listens, as image_transport does; info."""
 
 from array import array
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from so101_cameras.image import Array, to_jpeg
+from so101_cameras.image import Array, from_jpeg, to_jpeg
+from so101_cameras.intrinsics import Intrinsics
 from so101_description import cameras
 from so101_node.node import Node
 from so101_node.stamp import from_nanoseconds
@@ -13,33 +14,57 @@ from so101_node.topics import CAMERAS
 
 
 class CameraPublisher:
-    """Publishes the frames of one camera, and counts them."""
+    """Publishes the frames of one camera, and counts them. One thread at a time."""
 
     def __init__(self, node: Node, name: str, info: CameraInfo) -> None:
         """`info` carries the intrinsics; its header is set for each frame."""
         self.published = 0
-        self._frame = cameras.CAMERAS[name].frame
-        self._info = info
+        self.info = info
         self._raw = node.publisher(CAMERAS[name].image)
         self._jpeg = node.publisher(CAMERAS[name].compressed)
-        self._camera_info = node.publisher(CAMERAS[name].info)
+        self._info = node.publisher(CAMERAS[name].info)
+        # What all images of a camera share is set once: making messages is dear in Python.
+        self._image = Image(encoding='rgb8')
+        self._compressed = CompressedImage(format='rgb8; jpeg compressed bgr8')
+        for message in (self._image, self._compressed):
+            message.header.frame_id = cameras.CAMERAS[name].frame
 
-    def publish(self, pixels: Array, captured: int) -> None:
-        """Publish rgb8 pixels (height, width, 3) captured at `captured` nanoseconds."""
-        height, width = pixels.shape[:2]
-        message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-        message.header.stamp = from_nanoseconds(captured)
-        message.header.frame_id = self._frame
-        data = array('B')  # the setter takes an array as it is; anything else is checked per byte
-        data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast('B'))
-        message.data = data
-        self._raw.publish(message)
+    def publish(self, picture: bytes | Array, captured: int) -> None:
+        """Publish a JPEG, as it is, or rgb8 pixels, captured at `captured` nanoseconds.
+
+        Raises ValueError when pixels are wanted of a JPEG that is none.
+        """
+        stamp = from_nanoseconds(captured)
         if self._jpeg.get_subscription_count():
-            jpeg = CompressedImage(header=message.header, format='rgb8; jpeg compressed bgr8')
+            jpeg = picture if isinstance(picture, bytes) else to_jpeg(picture)
+            self._compressed.header.stamp = stamp
+            # The setters take an array as it is; anything else is checked byte by byte.
+            self._compressed.data = array('B', jpeg)
+            self._jpeg.publish(self._compressed)
+        if self._raw.get_subscription_count():
+            pixels = from_jpeg(picture) if isinstance(picture, bytes) else picture
+            self._image.height, self._image.width = pixels.shape[:2]
+            self._image.step = 3 * self._image.width
+            self._image.header.stamp = stamp
             data = array('B')
-            data.frombytes(to_jpeg(pixels))
-            jpeg.data = data
-            self._jpeg.publish(jpeg)
-        self._info.header = message.header
-        self._camera_info.publish(self._info)
+            data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast('B'))
+            self._image.data = data
+            self._raw.publish(self._image)
+        if self._info.get_subscription_count():
+            self.info.header.stamp = stamp
+            self.info.header.frame_id = self._image.header.frame_id
+            self._info.publish(self.info)
         self.published += 1
+
+
+def camera_info(intrinsics: Intrinsics) -> CameraInfo:
+    """Return them as a message."""
+    return CameraInfo(
+        width=intrinsics.width,
+        height=intrinsics.height,
+        distortion_model=intrinsics.model,
+        d=intrinsics.d,
+        k=intrinsics.k,
+        r=intrinsics.r,
+        p=intrinsics.p,
+    )

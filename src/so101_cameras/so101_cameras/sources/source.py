@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from so101_cameras.image import Array
+from so101_cameras.intrinsics import Intrinsics
 
 
 class Frame(NamedTuple):
@@ -32,20 +33,6 @@ class Settings:
     gain: int = 0
     white_balance: int = 0
     focus: int = -1
-
-
-@dataclass(frozen=True)
-class Intrinsics:
-    """A camera's own calibration, as sensor_msgs/CameraInfo names it.
-
-    `k` is 3x3, `r` 3x3, `p` 3x4, all by rows, in pixels; `d` has the model's coefficients.
-    """
-
-    model: str
-    d: tuple[float, ...]
-    k: tuple[float, ...]
-    r: tuple[float, ...]
-    p: tuple[float, ...]
 
 
 @dataclass(frozen=True)
