@@ -29,13 +29,13 @@ class Parameters:
     )
     source: str = parameter(
         'v4l2',
-        'What gives the frames: a USB camera, an Intel RealSense, or a video or LeRobot dataset',
-        choices=('v4l2', 'realsense', 'video'),
+        'What gives the frames: a USB camera',
+        choices=('v4l2',),
     )
     device: str = parameter(
         '',
         'Which one: serial number, USB port (1-2), a path such as /dev/v4l/by-id/..., or empty '
-        'for the only one; of a video the file, or the folder of a dataset',
+        'for the only one',
     )
     width: int = parameter(IMAGE_SHAPE[1], 'Width of the images, pixels', low=16, high=4096)
     height: int = parameter(IMAGE_SHAPE[0], 'Height of the images, pixels', low=16, high=4096)

@@ -62,7 +62,7 @@ class StreamStatus:
             return Level.ERROR, f'no frame for {age:.1f} s{others}: check the cable'
         if damaged:
             return Level.WARN, (
-                f'among the frames {damage}: check the cable; give the camera a USB port of its own'
+                f'among the frames {damage}: check the cable, or use another USB port'
             )
         if counts.lost > before.lost:
             return Level.WARN, (

@@ -39,6 +39,8 @@ def obey(kernel: EmulatedKernel, camera: EmulatedCamera) -> None:
             case ['change', 'size', size]:
                 width, height = map(int, size.split('x'))
                 kernel.change(camera, sizes=[(width, height)])
+            case ['change', 'version', version]:
+                kernel.change(camera, version=version)
             case ['change', field, value]:
                 kernel.change(camera, **{field: float(value)})
             case _:

@@ -143,7 +143,7 @@ def test_pixels_are_decoded_for_who_listens_and_intrinsics_come_from_a_file(
         'distortion_model: plumb_bob\n'
         'distortion_coefficients: {rows: 1, cols: 5, data: [0.1, -0.2, 0, 0, 0]}\n'
         'rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}\n'
-        'projection_matrix: {rows: 3, cols: 4, data: [600, 0, 320, 0, 0, 601, 240, 0, 0, 0, 1, 0]}\n'
+        'projection_matrix: {rows: 3, cols: 4, data: [6, 0, 3, 0, 0, 6, 2, 0, 0, 0, 1, 0]}\n'
     )
     raw = camera.listen(CAMERAS['overhead'].image)
     infos = camera.listen(CAMERAS['overhead'].info)
@@ -232,6 +232,7 @@ def test_another_size_is_an_error_and_never_published(camera: Camera) -> None:
     raw = camera.listen(CAMERAS['wrist'].image)
     camera.start(plugged=False)
     camera.order('change size 424x240')
+    camera.order('change version 2.10')
     camera.order('show small')
     camera.order('plug 0')
     camera.wait_for_status(ERROR, '424x240, not 640x480')

@@ -16,7 +16,7 @@ CONTENT = {
     'distortion_model': 'plumb_bob',
     'distortion_coefficients': {'rows': 1, 'cols': 5, 'data': [0.1, -0.2, 0, 0, 0.5]},
     'rectification_matrix': {'rows': 3, 'cols': 3, 'data': [1, 0, 0, 0, 1, 0, 0, 0, 1]},
-    'projection_matrix': {'rows': 3, 'cols': 4, 'data': [610, 0, 321, 0, 0, 611, 241, 0, 0, 0, 1, 0]},
+    'projection_matrix': {'rows': 3, 'cols': 4, 'data': [610, 0, 321, 0, 0, 61, 24, 0, 0, 0, 1, 0]},
 }  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def test_a_camera_without_jpeg_is_read_in_pixels(
 
 
 @pytest.mark.parametrize(
-    ('version', 'cure'), [('2.00', ''), ('2.10', r'; .*480 Mbit/s.*USB 3 port and cable')]
+    ('version', 'cure'), [('2.00', ''), ('2.10', '; a USB 3 camera on USB 2: use a USB 3 port and cable')]
 )
 def test_another_size_than_asked_is_refused_and_says_why(
     kernel: EmulatedKernel, camera: EmulatedCamera, source: Make, version: str, cure: str
@@ -160,6 +160,14 @@ def test_another_size_than_asked_is_refused_and_says_why(
         SourceError, match=rf'424x240, not 640x480; it has 424x240, 320x180{cure}$'
     ):
         source().open()
+
+
+def test_a_fall_back_to_usb_2_is_a_warning_where_the_size_is_right(
+    kernel: EmulatedKernel, camera: EmulatedCamera, source: Make
+) -> None:
+    camera.version = '2.10'
+    kernel.plug(camera)
+    assert source().open().warnings == ('a USB 3 camera on USB 2: use a USB 3 port and cable',)
 
 
 def test_a_camera_of_formats_that_cannot_be_read_is_refused(

@@ -39,6 +39,8 @@ FORMATS = {
 # One is being filled, one is read; the others wait while the program is held up.
 BUFFERS = 4
 
+FALLEN_BACK = 'a USB 3 camera on USB 2: use a USB 3 port and cable'
+
 _OLDEST = 1_000_000_000  # ns: a stamp older than this, or of the future, is not of this clock
 
 
@@ -147,7 +149,7 @@ class V4l2Source:
             self._height,
             rate,
             code,
-            tuple(differing),
+            (*differing, *[FALLEN_BACK] * node.held_back),
         )
 
     def _choose_format(self, node: VideoNode) -> str:
@@ -168,15 +170,10 @@ class V4l2Source:
             raise UserError(
                 f'{node} gives {", ".join(offered) or "nothing"}, none of {", ".join(FORMATS)}'
             )
-        link = ''
-        if node.held_back:
-            link = (
-                f'; its USB link runs at {node.speed:g} Mbit/s: a USB 3 camera needs a USB 3 port '
-                'and cable'
-            )
+        cure = f'; {FALLEN_BACK}' * node.held_back
         raise SourceError(
             f'{node} delivers {made}, not {self._width}x{self._height}; it has '
-            f'{", ".join(self._sizes(offered)) or "no other size"}{link}'
+            f'{", ".join(self._sizes(offered)) or "no other size"}{cure}'
         )
 
     def _choose_rate(self) -> float:
