@@ -16,7 +16,7 @@ CONTENT = {
     'distortion_model': 'plumb_bob',
     'distortion_coefficients': {'rows': 1, 'cols': 5, 'data': [0.1, -0.2, 0, 0, 0.5]},
     'rectification_matrix': {'rows': 3, 'cols': 3, 'data': [1, 0, 0, 0, 1, 0, 0, 0, 1]},
-    'projection_matrix': {'rows': 3, 'cols': 4, 'data': [610, 0, 321, 0, 0, 61, 24, 0, 0, 0, 1, 0]},
+    'projection_matrix': {'rows': 3, 'cols': 4, 'data': [61, 0, 32, 0, 0, 61, 24, 0, 0, 0, 1, 0]},
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_a_calibration_is_read(tmp_path: Path) -> None:
     assert found.model == 'plumb_bob'
     assert found.k == (600, 0, 320, 0, 601.5, 240, 0, 0, 1)
     assert found.d == (0.1, -0.2, 0, 0, 0.5)
-    assert found.p[:3] == (610, 0, 321)
+    assert found.p[:3] == (61, 0, 32)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,8 @@ def test_a_camera_without_jpeg_is_read_in_pixels(
 
 
 @pytest.mark.parametrize(
-    ('version', 'cure'), [('2.00', ''), ('2.10', '; a USB 3 camera on USB 2: use a USB 3 port and cable')]
+    ('version', 'cure'),
+    [('2.00', ''), ('2.10', '; a USB 3 camera on USB 2: use a USB 3 port and cable')],
 )
 def test_another_size_than_asked_is_refused_and_says_why(
     kernel: EmulatedKernel, camera: EmulatedCamera, source: Make, version: str, cure: str
