@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from catkin_pkg.package import parse_package
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from so101_bringup import command, demo
+from so101_bringup.doctor import examination
 from so101_bringup.graphs import WIRINGS
 from so101_bringup.wiring import Wiring
 from so101_node import topics
@@ -253,6 +255,31 @@ def _first_line(file: Path) -> str:
     return file.read_text().partition('"""')[2].partition('\n')[0].partition(': `make')[0]
 
 
+def findings(area: str = '') -> str:
+    """Return what the doctor may find wrong in an area; in every one when none is named."""
+    if area:
+        return _findings(area)
+    return _sections(
+        (f'`{name}`', f'{_first_sentence(check)}\n\n{_findings(name)}')
+        for name, check in examination.CHECKS.items()
+    )
+
+
+def _findings(area: str) -> str:
+    return _rows(
+        ('finding', '', 'means', 'cure'),
+        (
+            (_code(kind.id), kind.level.value, kind.means, kind.cure)
+            for kind in examination.kinds()
+            if kind.area == area
+        ),
+    )
+
+
+def _first_sentence(module: ModuleType) -> str:
+    return (module.__doc__ or '').partition('\n\n')[0]
+
+
 def targets() -> str:
     """Return the targets of the Makefile."""
     found = re.findall(r'(?m)^([a-z]+):.*?## (.+)$', (ROOT / 'Makefile').read_text())
@@ -346,6 +373,7 @@ TABLES: dict[str, Callable[..., str]] = {
     'options': options,
     'training': training,
     'benches': benches,
+    'findings': findings,
     'targets': targets,
     'packages': packages,
     'figures': figures,

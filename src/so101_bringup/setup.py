@@ -28,6 +28,9 @@ setup(
     entry_points={
         'console_scripts': [
             'so101 = so101_bringup.__main__:main',
+            'doctor = so101_bringup.doctor.command:main',
+            'robot = so101_bringup.doctor.robot_command:main',
+            'udev = so101_bringup.doctor.udev_command:main',
         ],
     },
 )

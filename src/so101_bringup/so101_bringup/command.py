@@ -14,6 +14,9 @@ USAGE = 'usage: so101 COMMAND [ARGUMENT:=VALUE ...]   so101 COMMAND --show-args'
 # What is no graph of nodes takes --options. Modules with a DESCRIPTION and a main, imported when
 # they are asked for: together they take seconds.
 TOOLS = {
+    'robot': 'so101_bringup.doctor.robot_command',
+    'udev': 'so101_bringup.doctor.udev_command',
+    'doctor': 'so101_bringup.doctor.command',
     'setup_motors': 'so101_driver.setup_motors',
     'calibrate': 'so101_driver.calibrate',
     'report': 'so101_evaluation.report_command',

@@ -8,8 +8,8 @@ from so101_bringup.command import run
 from so101_node.error import UserError
 
 GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'cameras', 'demo']
-TOOLS = ['setup_motors', 'calibrate', 'report', 'compare', 'video', 'salvage', 'open_loop']
-TOOLS += ['convert', 'check', 'train']
+TOOLS = ['robot', 'udev', 'doctor', 'setup_motors', 'calibrate', 'report', 'compare', 'video']
+TOOLS += ['salvage', 'open_loop', 'convert', 'check', 'train']
 COMMANDS = GRAPHS + TOOLS
 
 

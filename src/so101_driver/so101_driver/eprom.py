@@ -37,7 +37,7 @@ from so101_node.error import UserError
 # One servo's registers: its firmware, and those that are compared.
 Values = dict[Register, int]
 
-_SIZE = 40  # bytes, from address 0
+SIZE = 40  # bytes, from address 0
 _MULTI_TURN = 0x10  # bit of PHASE: positions count turns, and leave 0 to 4095
 # At one transaction. A busy host misses an answer now and then, and here there is time.
 _ATTEMPTS = 10
@@ -116,7 +116,11 @@ def read(bus: Bus, ids: Iterable[int]) -> list[Values]:
 
 
 def _read(bus: Bus, servo: int) -> Values:
-    table = insist(lambda: bus.read(servo, 0, _SIZE))
+    return of_table(insist(lambda: bus.read(servo, 0, SIZE)))
+
+
+def of_table(table: bytes) -> Values:
+    """Return the registers in the first SIZE bytes of a servo's table."""
     return {
         register: register.decode(table[register.address :])
         for register in (FIRMWARE_MAJOR, FIRMWARE_MINOR, *_NAMES)
