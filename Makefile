@@ -7,7 +7,7 @@ ENVIRONMENT := source tools/environment.sh
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
 CHECKPOINT := checkpoints/tiny_smolvla
 
-.PHONY: help demo test lint docs bench build setup lock clean
+.PHONY: help demo test lint docs bench figures build setup lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,10 @@ docs: build ## The tables of the documentation, written anew from the code
 
 bench: build ## Measure beside a baseline; NAME=images, all of them without NAME
 	$(ENVIRONMENT) && for file in bench/$(or $(NAME),*).py; do python $$file || exit 1; done
+
+figures: build ## Keep what the benches measured last in docs/figures and docs/performance.md
+	cp build/bench/*.json docs/figures/
+	$(ENVIRONMENT) && python tools/tables.py
 
 build: install/.built ## Python environment and colcon workspace
 

@@ -11,7 +11,7 @@ import functools
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,7 @@ from so101_bringup.doctor import examination
 from so101_bringup.graphs import WIRINGS
 from so101_bringup.wiring import Wiring
 from so101_node import topics
+from so101_node.robot_file import SOURCES, CameraSetting, Robot
 from so101_node.topics import Service, Topic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,12 +71,13 @@ def arguments(graph: str = '') -> str:
 
 def _arguments(wiring: Wiring) -> str:
     return _rows(
-        ('argument', 'default', 'values', 'meaning'),
+        ('argument', 'default', 'values', 'robot.yaml', 'meaning'),
         (
             (
                 _code(one.name),
                 _code(one.default_text),
                 _values(type(one.default), one.low, one.high, one.choices),
+                _code(one.key),
                 one.description,
             )
             for one in wiring.arguments
@@ -85,22 +87,30 @@ def _arguments(wiring: Wiring) -> str:
 
 def parameters(node: str = '') -> str:
     """Return the parameters of a node, 'package/executable'; of every node when none is named."""
-    nodes = dict(_nodes())
     if node:
-        return _parameters(nodes[node])
-    return _sections((name.replace('/', ' '), _parameters(kind)) for name, kind in nodes.items())
+        return _parameters(nodes()[node])
+    return _sections((name.replace('/', ' '), _parameters(kind)) for name, kind in nodes().items())
 
 
-def _nodes() -> Iterator[tuple[str, type]]:
-    """Yield each executable of ours that has parameters, with their dataclass."""
-    programs = {
+@functools.cache
+def programs() -> dict[tuple[str, str], str]:
+    """Return the module of each (package, executable) of ours."""
+    found = {
         (entry.value.split('.')[0], entry.name): entry.value.split(':')[0]
         for entry in entry_points(group='console_scripts')
         if entry.value.startswith('so101_')
     }
-    for (package, name), module in sorted(programs.items()):
-        if kind := getattr(importlib.import_module(module), 'Parameters', None):
-            yield f'{package}/{name}', kind
+    return dict(sorted(found.items()))
+
+
+@functools.cache
+def nodes() -> dict[str, Any]:
+    """Return the dataclass of parameters of each node, by 'package/executable'."""
+    kinds = {
+        f'{package}/{name}': getattr(importlib.import_module(module), 'Parameters', None)
+        for (package, name), module in programs().items()
+    }
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
 def _parameters(kind: Any) -> str:
@@ -109,21 +119,13 @@ def _parameters(kind: Any) -> str:
         return 'None.'
     return _rows(
         ('parameter', 'default', 'values', 'meaning'),
-        (
-            (
-                _code(field.name),
-                _code(_default(field)),
-                _values(field.type, *(field.metadata[key] for key in ('low', 'high', 'choices'))),
-                field.metadata['description'],
-            )
-            for field in fields
-        ),
+        (_key(field.name, field) for field in fields),
     )
 
 
 def _default(field: dataclasses.Field) -> str:
     if field.default_factory is not dataclasses.MISSING:
-        return ', '.join(f'{value:.3g}' for value in field.default_factory())
+        return ', '.join(f'{value:.5g}' for value in field.default_factory())
     return str(field.default).lower() if field.type is bool else str(field.default)
 
 
@@ -140,25 +142,63 @@ def _values(kind: Any, low: float | None, high: float | None, choices: Sequence[
     return f'at most {high:.10g}' if high is not None else ''
 
 
-def topics_table() -> str:
-    """Return every topic."""
+def named_topics() -> list[Topic]:
     named = [thing for thing in vars(topics).values() if isinstance(thing, Topic)]
     named += [topic for camera in topics.CAMERAS.values() for topic in camera]
+    return sorted(named, key=lambda topic: topic.name)
+
+
+def robot() -> str:
+    """Return the keys of the robot file."""
+    rows: list[tuple[str, str, str, str]] = []
+    for field in dataclasses.fields(Robot):
+        if field.name == 'cameras':
+            for one in dataclasses.fields(CameraSetting):
+                rows.append(_key(f'cameras.<name>.{one.name}', one))
+        elif dataclasses.is_dataclass(field.type):
+            rows += [
+                _key(f'{field.name}.{one.name}', one) for one in dataclasses.fields(field.type)
+            ]
+        elif field.metadata:
+            rows.append(_key(field.name, field))
+    return _rows(('key', 'default', 'values', 'meaning'), rows)
+
+
+def _key(name: str, field: dataclasses.Field) -> tuple[str, str, str, str]:
+    limits = (field.metadata[key] for key in ('low', 'high', 'choices'))
+    return (
+        _code(name),
+        _code(_default(field)),
+        _values(field.type, *limits),
+        field.metadata['description'],
+    )
+
+
+def sources() -> str:
+    """Return who may read a camera."""
+    return _rows(('source', 'is'), ((_code(name), text) for name, text in SOURCES.items()))
+
+
+def topics_table() -> str:
+    """Return every topic."""
     return _rows(
         ('topic', 'type', 'quality', 'meaning'),
         (
             (_code(one.name), _type(one.type), _quality(one.qos), one.meaning)
-            for one in sorted(named, key=lambda topic: topic.name)
+            for one in named_topics()
         ),
     )
 
 
+def named_services() -> list[Service]:
+    return [thing for thing in vars(topics).values() if isinstance(thing, Service)]
+
+
 def services() -> str:
     """Return every service."""
-    named = [thing for thing in vars(topics).values() if isinstance(thing, Service)]
     return _rows(
         ('service', 'type', 'meaning'),
-        ((_code(one.name), _type(one.type), one.meaning) for one in named),
+        ((_code(one.name), _type(one.type), one.meaning) for one in named_services()),
     )
 
 
@@ -280,10 +320,15 @@ def _first_sentence(module: ModuleType) -> str:
     return (module.__doc__ or '').partition('\n\n')[0]
 
 
+def make_targets() -> dict[str, str]:
+    """Return what each target of the Makefile does."""
+    return dict(re.findall(r'(?m)^([a-z]+):.*?## (.+)$', (ROOT / 'Makefile').read_text()))
+
+
 def targets() -> str:
     """Return the targets of the Makefile."""
-    found = re.findall(r'(?m)^([a-z]+):.*?## (.+)$', (ROOT / 'Makefile').read_text())
-    return _rows(('command', 'does'), ((f'`make {name}`', text) for name, text in found))
+    rows = ((f'`make {name}`', text) for name, text in make_targets().items())
+    return _rows(('command', 'does'), rows)
 
 
 def packages() -> str:
@@ -311,7 +356,7 @@ def _figures(document: dict[str, Any]) -> str:
             (
                 entry['name'].replace('_', ' '),
                 _number(entry['value'], entry['unit']),
-                f'{entry["target"]} {entry.get("reason", "")}'.strip(),
+                _target(entry),
                 {None: '', True: 'met', False: '**missed**'}[entry['ok']],
                 _beside(entry),
             )
@@ -319,6 +364,11 @@ def _figures(document: dict[str, Any]) -> str:
         ),
     )
     return f'{shows}\n\nOn {where}.\n\n{rows}'
+
+
+def _target(entry: dict[str, Any]) -> str:
+    target = entry['target'].replace('>=', '≥').replace('<=', '≤').removeprefix('= ')
+    return f'{target} {entry.get("reason", "")}'.strip()
 
 
 def _beside(entry: dict[str, Any]) -> str:
@@ -367,6 +417,8 @@ def _code(text: str) -> str:
 TABLES: dict[str, Callable[..., str]] = {
     'arguments': arguments,
     'parameters': parameters,
+    'robot': robot,
+    'sources': sources,
     'topics': topics_table,
     'services': services,
     'commands': commands,
