@@ -106,6 +106,8 @@ def _read(words: Sequence[str]) -> None:
     if not words:
         return
     program, *rest = words
+    if program == 'docker' and 'so101' in rest:
+        _so101(rest[rest.index('so101') + 1 :])
     if program in OTHERS:
         return
     if program not in READERS:

@@ -150,6 +150,7 @@ def _texts() -> Iterator[str]:
         'ros2 service call /arm/stop std_srvs/srv/SetBool',
         'ros2 topic echo /joint_state',
         'cat docs/nothing.md',
+        'docker compose run --rm robot so101 infre',
         'cd /tmp && so101 infre',
         'frobnicate',
     ],
