@@ -21,6 +21,7 @@ setup(
     entry_points={
         'console_scripts': [
             'camera = so101_cameras.camera_node:main',
+            'controls = so101_cameras.controls_node:main',
             'image_health = so101_cameras.image_health_node:main',
         ],
     },

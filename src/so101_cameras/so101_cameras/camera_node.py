@@ -29,13 +29,13 @@ class Parameters:
     )
     source: str = parameter(
         'v4l2',
-        'What gives the frames: a USB camera',
-        choices=('v4l2',),
+        'What gives the frames: a USB camera, an Intel RealSense, a video or LeRobot dataset',
+        choices=('v4l2', 'realsense', 'video'),
     )
     device: str = parameter(
         '',
         'Which one: serial number, USB port (1-2), a path such as /dev/v4l/by-id/..., or empty '
-        'for the only one',
+        'for the only camera; of a video its file, or the folder of a dataset',
     )
     width: int = parameter(IMAGE_SHAPE[1], 'Width of the images, pixels', low=16, high=4096)
     height: int = parameter(IMAGE_SHAPE[0], 'Height of the images, pixels', low=16, high=4096)
@@ -50,16 +50,38 @@ class Parameters:
     focus: int = parameter(
         -1, "Focus, in the camera's own units; -1: automatic, or as it is", low=-1, high=10_000
     )
+    loop: bool = parameter(True, 'Play a video again and again; false: the node ends with it')
+    episode: int = parameter(0, 'Which episode of a dataset is played', low=0, high=1_000_000)
     camera_info: str = parameter(
         '', 'File of intrinsics that camera_calibration wrote; empty: those the camera itself has'
     )
 
 
 def source_of(settings: Parameters, kernel: Kernel) -> Source:
-    """Return the source that the parameters name; V4L2 cameras are those of `kernel`."""
+    """Return the source that the parameters name; V4L2 cameras are those of `kernel`.
+
+    What only one kind of source needs is imported for that one.
+    """
     wanted = Settings(settings.exposure, settings.gain, settings.white_balance, settings.focus)
-    size = settings.width, settings.height, settings.fps
-    return V4l2Source(settings.device, *size, wanted, kernel=kernel)
+    device, width, height = settings.device, settings.width, settings.height
+    match settings.source:
+        case 'realsense':
+            from so101_cameras.sources.realsense import RealSenseSource
+
+            return RealSenseSource(device, width, height, settings.fps, wanted)
+        case 'video':
+            from so101_cameras.sources.video import VideoSource
+
+            return VideoSource(
+                device,
+                width,
+                height,
+                loop=settings.loop,
+                camera=settings.camera,
+                episode=settings.episode,
+            )
+        case _:
+            return V4l2Source(device, width, height, settings.fps, wanted, kernel=kernel)
 
 
 class CameraNode(Node):

@@ -1,6 +1,6 @@
-"""The camera node with an emulated camera, as a process of its own, told by its standard input.
+"""A node with an emulated camera, as a process of its own, told by its standard input.
 
-    python emulated_camera_node.py <folder> --ros-args -p ...
+    python emulated_camera_node.py <camera or controls> <folder> --ros-args -p ...
 
 Orders, one a line: plug <number>, unplug, change <field> <number>, show <what>. `frames` says what
 the camera shows from then on. The camera keeps its settings in <folder>/memory.json.
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from so101_cameras.camera_node import CameraNode
+from so101_cameras.controls_node import ControlsNode
 from so101_cameras.emulated_v4l2 import EmulatedCamera, EmulatedKernel
 from so101_cameras.image import to_jpeg
 from so101_node.node import run
@@ -48,11 +49,12 @@ def obey(kernel: EmulatedKernel, camera: EmulatedCamera) -> None:
 
 
 def main() -> None:
+    node = {'camera': CameraNode, 'controls': ControlsNode}[sys.argv.pop(1)]
     folder = Path(sys.argv.pop(1))
     camera = EmulatedCamera(LIGHT, memory=folder / 'memory.json')
     kernel = EmulatedKernel(folder)
     threading.Thread(target=obey, args=(kernel, camera), daemon=True).start()
-    run(lambda: CameraNode(kernel))
+    run(lambda: node(kernel))
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -37,11 +38,11 @@ class Camera:
         self.process: subprocess.Popen[str] | None = None
         graph.node.subscribe(DIAGNOSTICS, self._keep)
 
-    def start(self, *, plugged: bool = True, **parameters: Any) -> None:
+    def start(self, *, node: str = 'camera', plugged: bool = True, **parameters: Any) -> None:
         arguments = [x for name, value in parameters.items() for x in ('-p', f'{name}:={value}')]
         with self._log.open('a') as log:
             self.process = subprocess.Popen(
-                [sys.executable, PROGRAM, self._folder, '--ros-args', *arguments],
+                [sys.executable, PROGRAM, node, self._folder, '--ros-args', *arguments],
                 stdin=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -99,7 +100,7 @@ class Camera:
         return {int(number): value for number, value in memory.items()}
 
     def _keep(self, message: DiagnosticArray) -> None:
-        self.statuses += [s for s in message.status if s.name.endswith('_camera/stream')]
+        self.statuses += [s for s in message.status if s.name.endswith(('/stream', '/settings'))]
 
 
 @pytest.fixture
@@ -180,6 +181,39 @@ def test_a_kill_leaves_a_note_and_the_next_start_restores_in_the_end(camera: Cam
     camera.wait_for_frames(frames)
     assert camera.end(signal.SIGTERM) == 0
     assert camera.settings == DEFAULTS
+
+
+def test_the_controls_of_a_camera_of_another_program_are_held_and_restored(
+    camera: Camera,
+) -> None:
+    camera.start(node='controls', **FIXED)
+    camera.wait_for_status(OK, 'as asked')
+    assert camera.statuses[-1].name == 'controls/settings'
+    assert camera.settings[v4l2.CID_EXPOSURE_ABSOLUTE] == 120
+    camera.order('unplug')
+    camera.wait_for_status(ERROR, 'not there')
+    camera.order('plug 2')
+    camera.wait_for_status(OK, 'as asked')
+    assert camera.settings[v4l2.CID_EXPOSURE_ABSOLUTE] == 120
+    assert camera.end(signal.SIGTERM) == 0
+    assert camera.settings == DEFAULTS
+
+
+def test_a_video_is_published_and_the_node_ends_with_it(camera: Camera, tmp_path: Path) -> None:
+    file = tmp_path / 'film.mp4'
+    with av.open(str(file), 'w') as container:
+        stream = container.add_stream('libx264', 30)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, 'yuv420p'
+        for level in [0, 200] * 90:
+            picture = np.full((480, 640, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
+        container.mux(stream.encode())
+    frames = camera.listen(CAMERAS['overhead'].compressed)
+    camera.start(camera='overhead', source='video', device=file, loop=False)
+    camera.wait_for(lambda: len(frames) > 30, 'frames')
+    levels = {round(float(from_compressed(message).mean()), -1) for message in frames}
+    assert levels == {0, 200}
+    assert camera.process and camera.process.wait(20.0) == 0
 
 
 def test_an_unplugged_camera_is_found_again_under_another_name(camera: Camera) -> None:
@@ -296,6 +330,7 @@ def test_a_driver_that_never_answers_is_told_and_does_not_hold_up_the_end(camera
         ({'camera_info': '/nowhere.yaml'}, 'camera_info /nowhere.yaml'),
         ({'camera': 'left'}, "parameter camera: 'left' is none of wrist, overhead"),
         ({'width': 8}, 'parameter width: 8 is too small'),
+        ({'source': 'video'}, "device '': give a video file, or the folder of a LeRobot dataset"),
     ],
 )
 def test_what_a_person_must_change_ends_the_node(

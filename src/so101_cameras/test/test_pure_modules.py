@@ -6,7 +6,7 @@ from pathlib import Path
 
 import so101_cameras
 
-ROS = {'publisher', 'camera_node', 'image_health_node', 'stream_status'}
+ROS = {'publisher', 'camera_node', 'controls_node', 'image_health_node', 'stream_status'}
 
 
 def test_pure_modules_need_no_rclpy() -> None:

@@ -6,6 +6,10 @@ from typing import NamedTuple, Protocol
 from so101_cameras.image import Array
 from so101_cameras.intrinsics import Intrinsics
 
+FALLEN_BACK = 'a USB 3 camera on USB 2: use a USB 3 port and cable'
+
+_OLDEST = 1_000_000_000  # ns: a stamp older than this, or of the future, is not of this clock
+
 
 class Frame(NamedTuple):
     """One frame as the device gave it.
@@ -90,3 +94,8 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Restore what was changed in the device and let go of it; also when it is gone."""
+
+
+def capture_time(stamp: int, now: int) -> int:
+    """Return a device's stamp, or `now` where it makes no sense; both in ns of system time."""
+    return stamp if 0 <= now - stamp <= _OLDEST else now

@@ -16,10 +16,17 @@ from typing import Any
 from so101_cameras import image
 from so101_cameras.sources import jpeg
 from so101_cameras.sources import videodev2 as v4l2
-from so101_cameras.sources.former_values import FormerValues
+from so101_cameras.sources.held_controls import HeldControls
 from so101_cameras.sources.kernel import Kernel
-from so101_cameras.sources.source import DamagedFrame, Delivery, Frame, Settings, SourceError
-from so101_cameras.sources.v4l2_controls import Controls
+from so101_cameras.sources.source import (
+    FALLEN_BACK,
+    DamagedFrame,
+    Delivery,
+    Frame,
+    Settings,
+    SourceError,
+    capture_time,
+)
 from so101_cameras.sources.video_nodes import VideoNode, find, lasting_name, video_nodes
 from so101_node.error import UserError
 
@@ -38,10 +45,6 @@ FORMATS = {
 
 # One is being filled, one is read; the others wait while the program is held up.
 BUFFERS = 4
-
-FALLEN_BACK = 'a USB 3 camera on USB 2: use a USB 3 port and cable'
-
-_OLDEST = 1_000_000_000  # ns: a stamp older than this, or of the future, is not of this clock
 
 
 class V4l2Source:
@@ -72,8 +75,7 @@ class V4l2Source:
         self._maps: list[mmap.mmap] = []
         self._encoding = ''
         self._step = 0
-        self._controls: Controls | None = None
-        self._former: FormerValues | None = None
+        self._held: HeldControls | None = None
 
     def open(self) -> Delivery:
         kernel = self._kernel
@@ -108,14 +110,13 @@ class V4l2Source:
         if fd < 0:
             return
         try:
-            if self._controls and self._former:
-                self._controls.restore(self._former.load())
-                self._former.forget()
+            if self._held:
+                self._held.release()
             self._kernel.ioctl(fd, v4l2.STREAMOFF, _BUFFER_TYPE[:])
         except OSError:
             pass  # it is gone: its former settings stay noted until it is back
         finally:
-            self._controls = self._former = None
+            self._held = None
             for buffer in self._maps:
                 buffer.close()
             self._maps.clear()
@@ -135,13 +136,10 @@ class V4l2Source:
         rate = self._choose_rate()
         self._take_buffers()
         # From here on the camera is ours, and its settings are nobody else's.
-        controls = Controls(self._kernel, self._fd)
-        former = FormerValues(name, self._folder)
-        former.keep(former.load() or controls.read())
-        self._controls, self._former = controls, former
-        controls.apply(self._settings)
+        self._held = HeldControls(self._kernel, self._fd, name, self._settings, self._folder)
+        self._held.apply()
         self._kernel.ioctl(self._fd, v4l2.STREAMON, _BUFFER_TYPE[:])
-        differing = controls.apply(self._settings)  # some forget them when the stream starts
+        differing = self._held.apply()  # some forget them when the stream starts
         return Delivery(
             str(node),
             f'USB at {node.speed:g} Mbit/s' if node.speed else 'not on USB',
@@ -277,7 +275,7 @@ def _captured(buffer: v4l2.Buffer) -> int:
     if buffer.flags & v4l2.BUF_FLAG_TIMESTAMP_MASK != v4l2.BUF_FLAG_TIMESTAMP_MONOTONIC:
         return system
     age = now - buffer.seconds * 1_000_000_000 - buffer.microseconds * 1000
-    return system - age if 0 <= age <= _OLDEST else system
+    return capture_time(system - age, system)
 
 
 def _refusal(node: VideoNode, error: OSError) -> str:

@@ -41,6 +41,7 @@ class Controls:
     def __init__(self, kernel: Kernel, fd: int) -> None:
         self._kernel = kernel
         self._fd = fd
+        self._left: dict[str, int] = {}  # what came out of setting
         self._ranges: dict[str, _Range] = {}
         for name, number in CONTROLS.items():
             if (found := self._range(number)) is not None:
@@ -77,7 +78,12 @@ class Controls:
             )
         if settings.focus != -1:
             values['focus_absolute'] = self._count('focus', settings.focus, 'focus_absolute')
+        self._left.clear()
         return self._set(automatics.items()) + self._set(values.items())
+
+    def strayed(self) -> list[str]:
+        """Return the names of those that are not as `apply` left them."""
+        return [name for name, value in self._left.items() if self._get(CONTROLS[name]) != value]
 
     def restore(self, former: dict[str, float]) -> None:
         """Set what `read` returned; a value that is refused is its automatic's to choose."""
@@ -113,6 +119,7 @@ class Controls:
                     raise
                 otherwise.append(f'the camera refuses {name} {value}: {error.strerror}')
                 continue
+            self._left[name] = found
             if found != value:
                 otherwise.append(f'the camera made {name} {found}, not {value}')
         return otherwise
