@@ -112,7 +112,7 @@ def _replay_nodes(values: Values) -> list[NodeSpec]:
     return [
         *nodes,
         *_recorder(values),
-        *_watching(values, 'replay'),
+        *_watching(values, 'replay', images=bool(nodes or values['record'])),
         _driver(port, calibration, sim, max_velocity=values['max_velocity']),
         NodeSpec(
             'so101_episodes',
@@ -131,8 +131,8 @@ def _replay_nodes(values: Values) -> list[NodeSpec]:
 
 def _teleop_nodes(values: Values) -> list[NodeSpec]:
     port, calibration, nodes = _arm(values)
-    nodes += _watching(values, 'teleop')
-    return nodes + _led_arm(values, port, calibration, enabled=True)
+    watching = _watching(values, 'teleop', images=bool(nodes))
+    return [*nodes, *_led_arm(values, port, calibration, enabled=True), *watching]
 
 
 def _led_arm(values: Values, port: str, calibration: str, enabled: bool) -> list[NodeSpec]:
@@ -252,15 +252,18 @@ def _terminal() -> str:
     return os.ttyname(sys.stdin.fileno()) if foreground else ''
 
 
-def _watching(values: Values, prefix: str) -> list[NodeSpec]:
-    """Return what shows the run to a person, and films it."""
+def _watching(values: Values, prefix: str, images: bool = True) -> list[NodeSpec]:
+    """Return what judges the images, if there are to be any, shows the run, and films it."""
     nodes = []
+    parameters: dict[str, Value] = {'overhead': values['overhead']}
+    if images:
+        nodes.append(NodeSpec('so101_cameras', 'image_health', 'image_health', parameters))
     if values['page']:
         nodes.append(NodeSpec('so101_view', 'page', 'page', {'port': values['page_port']}))
     if values.get('rviz'):
         nodes += _rviz()
     if values.get('video'):
-        parameters: dict[str, Value] = {
+        parameters = {
             'directory': values['recordings'],
             'prefix': prefix,
             'microphone': values['microphone'],

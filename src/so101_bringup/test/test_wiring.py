@@ -202,13 +202,35 @@ def test_an_evaluation_is_put_below_the_recordings_of_the_robot_file(checkpoint:
     assert nodes['session'].parameters['checkpoints'] == [str(checkpoint)]
 
 
+@pytest.mark.parametrize(
+    ('wiring', 'given', 'judged'),
+    [
+        (INFER, {'inference': 'remote', 'overhead': 'false'}, True),
+        (RECORD, {'overhead': 'false'}, True),
+        (TELEOP, {}, False),
+        (TELEOP, {'sim': 'true', 'overhead': 'false'}, True),
+        (TELEOP, {'wrist_camera': 'v4l2', 'overhead': 'false'}, True),
+        (REPLAY, {'episode': 'e'}, False),
+        (REPLAY, {'episode': 'e', 'record': 'true', 'overhead': 'false'}, True),
+    ],
+)
+def test_images_are_judged_wherever_there_are_some(
+    wiring: Wiring, given: dict[str, str], judged: bool
+) -> None:
+    nodes = {node.label: node for node in wiring.nodes(wiring.values(given))}
+    assert ('image_health' in nodes) is judged
+    if judged:
+        assert nodes['image_health'].parameters == {'overhead': False}
+
+
 def test_cameras_alone() -> None:
     with pytest.raises(UserError, match='no camera has a source: say wrist_camera:=v4l2'):
         CAMERAS.nodes(CAMERAS.values({}))
     values = CAMERAS.values({'wrist_camera': 'v4l2', 'transforms': 'true', 'page': 'true'})
     names = [node.label for node in CAMERAS.nodes(values)]
     assert names == [
-        *('wrist_camera', 'wrist_camera_transform', 'overhead_camera_transform', 'page')
+        *('wrist_camera', 'wrist_camera_transform', 'overhead_camera_transform'),
+        *('image_health', 'page'),
     ]
 
 

@@ -291,7 +291,7 @@ class PolicyNode(Node):
             return
         latest = self._inputs.latest
         captured = latest.captured()
-        if captured is None or not self._pilot.is_due(captured):
+        if captured is None or self._inputs.blind or not self._pilot.is_due(captured):
             return
         try:
             observation = latest.observation(self._now())
@@ -358,25 +358,24 @@ class PolicyNode(Node):
         self._tell(held)
 
     def _watch(self) -> None:
-        self._inputs.take_joints()
+        inputs = self._inputs.watch(self._now())
         timeout = self._settings.inference_timeout
         # Also amid a hold or when disabled: nothing can be asked until this one is over.
         if self._asked_at is not None and time.monotonic() - self._asked_at > timeout:
             self._restart(f'no chunk for {timeout:g} s')
         if self._pilot.enabled:
-            self._watch_arm()
+            self._watch_arm(inputs)
         elif self._deadline is not None and not self._ready:
             self._watch_inputs(self._deadline)
         if (told := (self._state, self._reason, self._asked)) != self._told:
             self._told = told
             self._diagnostics.publish()
 
-    def _watch_arm(self) -> None:
-        now, latest = self._now(), self._inputs.latest
+    def _watch_arm(self, inputs: str) -> None:
+        """`inputs` is what is wrong with images or joint states, or nothing."""
         held = self._pilot.held
-        inputs = latest.complaint(now) or ''
-        pose = None if inputs else latest.pose()
-        self._publish(self._pilot.watch(now, inputs, self._fault, pose))
+        pose = None if inputs else self._inputs.latest.pose()
+        self._publish(self._pilot.watch(self._now(), inputs, self._fault, pose))
         self._tell(held)
 
     def _watch_inputs(self, deadline: float) -> None:
@@ -445,7 +444,8 @@ class PolicyNode(Node):
             raise UserError(
                 f'checkpoint {self._checkpoint.path}: its weights are random, for simulation only'
             )
-        findings = check(self._checkpoint, observation, self._task, self._fps)
+        faults = self._inputs.faults
+        findings = check(self._checkpoint, observation, self._task, self._fps, faults)
         refused = [finding.text for finding in findings if finding.severity is Severity.REFUSE]
         if refused and self._settings.on_mismatch == 'refuse':
             raise UserError(f'{"; ".join(refused)}. on_mismatch:=warn moves all the same')
@@ -511,8 +511,10 @@ class PolicyNode(Node):
         values: dict[str, str | float | int | bool] = {**self._inputs.figures()}
         for q in (50, 95):
             values[f'observation_age_p{q}_ms'] = 1e3 * self._observation_age.percentile(q)
-        if wrong := self._inputs.latest.complaint(self._now()):
-            return Status('policy/observation', Level.WARN, wrong, values)
+        faults = [str(fault) for fault in self._inputs.faults]
+        wrong = '' if self._inputs.blind else self._inputs.latest.complaint(self._now())
+        if told := '; '.join([*faults, *([wrong] if wrong else [])]):
+            return Status('policy/observation', Level.WARN, told, values)
         lost = self._inputs.lost
         level, message = (Level.WARN, f'{lost} messages lost') if lost else (Level.OK, 'fresh')
         return Status('policy/observation', level, message, values)

@@ -3,7 +3,7 @@
 What can be told from the checkpoint's files alone is checked when they are read, in checkpoint.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -11,6 +11,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_cameras.image_health import Fault, Kind
+from so101_cameras.picture_health import look
 from so101_description.joints import GRIPPER, JOINTS
 from so101_policy.checkpoint import Checkpoint
 from so101_policy.feature_statistics import Statistics
@@ -20,10 +22,6 @@ from so101_policy.observation import Observation
 # start: a policy follows a small step outside; a large one it has never seen the way back from.
 START_WARN = 5.0
 START_REFUSE = 20.0
-
-# Of full scale, the mean of an image: a covered lens, an exposure that is stuck.
-BLACK = 0.02
-WHITE = 0.98
 
 # How far a camera's mean may be from that of training, in standard deviations of the training's
 # pixels. Those are about 0.2 of full scale: the limit is 25 of 255, a lamp switched off or on.
@@ -48,9 +46,16 @@ class Finding:
 
 
 def check(
-    checkpoint: Checkpoint, observation: Observation, task: str, fps: float
+    checkpoint: Checkpoint,
+    observation: Observation,
+    task: str,
+    fps: float,
+    faults: Iterable[Fault] = (),
 ) -> list[Finding]:
-    """Return what does not fit, the refusals first; `fps` is the rate the actions will run at."""
+    """Return what does not fit, the refusals first.
+
+    `fps` is the rate the actions will run at, `faults` what was wrong with the images that came.
+    """
     findings = [
         *(Finding(Severity.WARN, doubt) for doubt in checkpoint.doubts),
         *_training(checkpoint),
@@ -58,6 +63,7 @@ def check(
         *_task(checkpoint.tasks, task),
         *_start(checkpoint.state, observation.state),
         *_brightness(checkpoint.images, observation.images),
+        *_cameras(faults),
     ]
     return sorted(findings, key=lambda finding: finding.severity is not Severity.REFUSE)
 
@@ -125,23 +131,30 @@ def _brightness(
     findings = []
     for camera, image in images.items():
         means = image[::_STRIDE, ::_STRIDE].mean(axis=(0, 1)) / 255
-        extreme = _extreme(camera, float(means.mean()))
-        if extreme is not None:
-            findings.append(extreme)
+        seen = look(image)
+        if seen.is_black or seen.is_white:
+            findings.append(_blank(camera, seen.is_black, seen.brightness))
         elif camera in training:
             findings += _against_training(camera, means, training[camera])
     return findings
 
 
-def _extreme(camera: str, mean: float) -> Finding | None:
-    if BLACK <= mean <= WHITE:
-        return None
-    name, cure = ('black', 'is its lens covered?') if mean < BLACK else ('white', 'is it dazzled?')
+def _blank(camera: str, black: bool, brightness: float) -> Finding:
+    name, cure = ('black', 'is its lens covered?') if black else ('white', 'is it dazzled?')
     text = (
-        f'the {camera} image is {name}: brightness {mean:.3f} of 1, '
-        f'expected {BLACK:g} to {WHITE:g}; {cure} Check light and exposure'
+        f'the {camera} image is {name}: brightness {brightness:.0f} of 255; {cure} '
+        'Check light and exposure'
     )
     return Finding(Severity.REFUSE, text)
+
+
+def _cameras(faults: Iterable[Fault]) -> list[Finding]:
+    """Judge what one image does not tell; that it is black or white, it does."""
+    return [
+        Finding(Severity.REFUSE if fault.kind.blind else Severity.WARN, str(fault))
+        for fault in faults
+        if fault.kind not in (Kind.BLACK, Kind.WHITE)
+    ]
 
 
 def _against_training(

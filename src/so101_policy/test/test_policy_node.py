@@ -44,6 +44,9 @@ class Robot:
         self.chunks: list[JointTrajectory] = []
         self.trajectories: list[JointTrajectory] = []
         self._pixels = array('B', bytes([brightness]) * (480 * 640 * 3))
+        self.show: dict[str, array] = {}  # instead, by some cameras
+        self.heights: dict[str, int] = {}  # of other images than 480 rows, by some cameras
+        self.every: dict[str, int] = {}  # how many images one comes of, from some cameras
         self._publishers = {c: self.node.publisher(topics.CAMERAS[c].image) for c in cameras}
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._joints = self.node.publisher(topics.JOINT_STATES)
@@ -78,8 +81,13 @@ class Robot:
     def _publish_images(self) -> None:
         stamp = self.node.get_clock().now().to_msg()
         self.images.add(to_nanoseconds(stamp))
-        for publisher in self._publishers.values():
-            message = Image(height=480, width=640, step=1920, encoding='rgb8', data=self._pixels)
+        self._pixels[len(self.images) % 640] ^= 1  # a live camera makes no two alike
+        for camera, publisher in self._publishers.items():
+            if len(self.images) % self.every.get(camera, 1):
+                continue
+            height = self.heights.get(camera, 480)
+            data = self.show.get(camera, self._pixels)[: height * 1920]
+            message = Image(height=height, width=640, step=1920, encoding='rgb8', data=data)
             message.header.stamp = stamp
             publisher.publish(message)
 
@@ -381,6 +389,49 @@ def test_a_camera_that_stops_brakes_the_arm_and_its_return_goes_on(
         robot.wait(lambda: robot.status('policy/motion')[0] == 'moving')
         braked = len(robot.trajectories)
         robot.wait(lambda: len(robot.trajectories) >= braked + 2)
+        check_continuity(robot.trajectories)
+
+
+def test_a_camera_that_shows_nothing_holds_the_arm_until_it_is_well_and_a_slow_one_does_not(
+    smolvla: Path, end: Any
+) -> None:
+    with closing(Robot(('wrist', 'overhead'))) as robot:
+        end(start(smolvla))
+        robot.task.publish(String(data='put the cube in the bowl'))
+        robot.wait(lambda: enabling(robot).success)
+        robot.wait(lambda: len(robot.trajectories) >= 3)
+
+        def holds(reason: str) -> None:
+            robot.wait(lambda: f'holds: {reason}' in robot.status('policy/motion')[0])
+            assert reason in robot.status('policy/observation')[0]
+            stop = Motion(robot.trajectories[-1])
+            assert stop.end - stop.start <= 0.5e9
+            sent, chunks = len(robot.trajectories), len(robot.chunks)
+            seen = len(robot.images)
+            robot.wait(lambda: len(robot.images) > seen + FPS)
+            assert len(robot.trajectories) == sent, 'it stands'
+            assert len(robot.chunks) <= chunks + 1, 'nothing is asked of what shows nothing'
+
+        def goes_on() -> None:
+            robot.wait(lambda: robot.status('policy/motion')[0] == 'moving')
+            braked = len(robot.trajectories)
+            robot.wait(lambda: len(robot.trajectories) >= braked + 2)
+
+        robot.show['wrist'] = array('B', bytes(480 * 640 * 3))
+        holds('the wrist picture is black: brightness 0 of 255; is its lens covered?')
+        robot.show['wrist'] = array('B', b'\xff' * (480 * 640 * 3))
+        holds('the wrist picture is white')
+        robot.show.clear()
+        goes_on()
+        robot.heights['overhead'] = 240
+        holds('the overhead images are 640x240, expected 640x480')
+        robot.heights.clear()
+        goes_on()
+        robot.every['wrist'] = 2
+        robot.wait(lambda: 'the wrist camera gives 15' in robot.status('policy/observation')[0])
+        robot.wait(lambda: robot.status('policy/motion')[0] == 'moving')
+        robot.every.clear()
+        robot.wait(lambda: 'gives' not in robot.status('policy/observation')[0])
         check_continuity(robot.trajectories)
 
 

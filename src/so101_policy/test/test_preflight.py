@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from so101_cameras.image_health import Fault, Kind
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import HOME, JOINTS
 from so101_description.units import radians_to_dataset
@@ -157,7 +158,7 @@ def test_a_black_or_white_image_is_refused_without_statistics(pixels: int, text:
     assert text in found
 
 
-@pytest.mark.parametrize('pixels', [8, 128, 247])
+@pytest.mark.parametrize('pixels', [17, 128, 247])
 def test_without_statistics_any_other_brightness_will_do(pixels: int) -> None:
     assert check(CHECKPOINT, seen(overhead=pixels), TASKS[0], 30.0) == []
 
@@ -178,7 +179,31 @@ def test_another_brightness_or_colour_than_in_training_warns(
     assert f'the wrist image is {text}' in found
 
 
+@pytest.mark.parametrize(
+    ('kind', 'severity'),
+    [
+        (Kind.FROZEN, Severity.REFUSE),
+        (Kind.SIZE, Severity.REFUSE),
+        (Kind.SLOW, Severity.WARN),
+        (Kind.DRIFT, Severity.WARN),
+    ],
+)
+def test_a_camera_that_shows_nothing_refuses_and_one_that_is_slow_or_drifts_warns(
+    kind: Kind, severity: Severity
+) -> None:
+    fault = Fault(kind, 0, 'the wrist camera is odd')
+    found, text = only(check(CHECKPOINT, seen(), TASKS[0], 30.0, [fault]))
+    assert found is severity
+    assert text == str(fault)
+
+
+def test_a_black_image_is_refused_once() -> None:
+    fault = Fault(Kind.BLACK, 0, 'the overhead picture is black')
+    severity, _ = only(check(CHECKPOINT, seen(overhead=0), TASKS[0], 30.0, [fault]))
+    assert severity is Severity.REFUSE
+
+
 def test_refusals_come_first() -> None:
-    findings = check(CHECKPOINT, seen((10, 10, 10), overhead=0), 'another', 60.0)
+    findings = check(CHECKPOINT, seen((20, 20, 20), overhead=0), 'another', 60.0)
     order = [finding.severity for finding in findings]
     assert order == [Severity.REFUSE] * 2 + [Severity.WARN] * 2

@@ -5,6 +5,7 @@
 It comes on the topic of the arm's faults, see fault.py: the first word tells whose it is.
 """
 
+from collections import deque
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,13 +26,37 @@ class CameraFault(StrEnum):
     FROZEN = 'frozen'
     BLACK = 'black'
     HALF = 'half'
+    WHITE = 'white'
+    SMALL = 'small'
+    BURNT = 'burnt'
+    DRIFT = 'drift'
+    TINT = 'tint'
+    LATE = 'late'
+    AHEAD = 'ahead'
 
+
+# Images by which it is late, and seconds by which stamps are ahead.
+_LATE = 10
+_AHEAD = 0.1
+
+# Times by which it becomes brighter with each image, and altogether.
+_RAMP, _DRIFT = 1.02, 1.5
+
+# How many times as strong red becomes.
+_TINT = 1.4
 
 EFFECTS = {
     CameraFault.SILENT: 'no message of it at all',
     CameraFault.FROZEN: 'fresh stamps, the last image',
     CameraFault.BLACK: 'every pixel is 0',
     CameraFault.HALF: 'every second frame does not come',
+    CameraFault.WHITE: 'every pixel is 255',
+    CameraFault.SMALL: 'images of half the width and height',
+    CameraFault.BURNT: 'the upper half of every image is 255',
+    CameraFault.DRIFT: 'it becomes brighter, in 0.7 s by half',
+    CameraFault.TINT: 'red is 1.4 times as strong',
+    CameraFault.LATE: 'images come ten frames after their capture',
+    CameraFault.AHEAD: 'stamps are 0.1 s in the future',
 }
 _WELL_EFFECT = 'nothing is wrong with it'
 
@@ -68,26 +93,64 @@ def parse(text: str) -> Order:
     return Order(words[1], known[words[2]])
 
 
+class Frame(NamedTuple):
+    """Pixels, rgb8, shape (height, width, 3), and the time of their capture, nanoseconds."""
+
+    pixels: Pixels
+    captured: int
+
+
 class CameraTrouble:
     """What comes out of one camera: `fault` is what is wrong with it, None for nothing."""
 
     def __init__(self) -> None:
-        self.fault: CameraFault | None = None
+        self._fault: CameraFault | None = None
+        self._age = 0  # images since it befell
         self._last: Pixels | None = None
-        self._left_out = False
+        self._waiting: deque[Frame] = deque(maxlen=_LATE + 1)
 
-    def frame(self, seen: Pixels) -> Pixels | None:
+    @property
+    def fault(self) -> CameraFault | None:
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: CameraFault | None) -> None:
+        self._fault, self._age = fault, 0
+        self._waiting.clear()
+
+    def frame(self, seen: Pixels, captured: int) -> Frame | None:
         """Return what is published of the next image; None: nothing."""
-        match self.fault:
+        self._age += 1
+        match self._fault:
             case CameraFault.SILENT:
                 return None
-            case CameraFault.HALF:
-                self._left_out = not self._left_out
-                if self._left_out:
-                    return None
+            case CameraFault.HALF if self._age % 2:
+                return None
             case CameraFault.BLACK:
                 seen = np.zeros_like(seen)
+            case CameraFault.WHITE:
+                seen = np.full_like(seen, 255)
+            case CameraFault.SMALL:
+                seen = np.ascontiguousarray(seen[::2, ::2])
+            case CameraFault.BURNT:
+                seen = seen.copy()
+                seen[: len(seen) // 2] = 255
+            case CameraFault.DRIFT:
+                seen = _times(seen, min(_RAMP**self._age, _DRIFT))
+            case CameraFault.TINT:
+                seen = _times(seen, (_TINT, 1.0, 1.0))
             case CameraFault.FROZEN if self._last is not None:
                 seen = self._last
+            case CameraFault.LATE:
+                self._waiting.append(Frame(seen, captured))
+                if len(self._waiting) <= _LATE:
+                    return None
+                seen, captured = self._waiting[0]
+            case CameraFault.AHEAD:
+                captured += round(_AHEAD * 1e9)
         self._last = seen
-        return seen
+        return Frame(seen, captured)
+
+
+def _times(pixels: Pixels, factor: float | tuple[float, float, float]) -> Pixels:
+    return np.clip(pixels * np.asarray(factor, np.float32), 0, 255).astype(np.uint8)

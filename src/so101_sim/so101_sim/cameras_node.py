@@ -65,8 +65,9 @@ class CamerasNode(Node):
             start = time.monotonic()
             pixels = self._renderer.image(name)
             self._seconds.add(time.monotonic() - start)
-            if (frame := self._troubles[name].frame(pixels)) is not None:
-                publisher.publish(frame, to_nanoseconds(state.header.stamp))
+            captured = to_nanoseconds(state.header.stamp)
+            if (frame := self._troubles[name].frame(pixels, captured)) is not None:
+                publisher.publish(*frame)
 
     def _inject(self, message: String) -> None:
         if message.data.split() == [CLEAR.name]:

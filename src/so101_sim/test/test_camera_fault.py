@@ -7,7 +7,15 @@ import pytest
 
 from so101_description.cameras import CAMERAS
 from so101_node.error import UserError
-from so101_sim.camera_fault import EFFECTS, CameraFault, CameraTrouble, Order, is_order, parse
+from so101_sim.camera_fault import (
+    EFFECTS,
+    CameraFault,
+    CameraTrouble,
+    Frame,
+    Order,
+    is_order,
+    parse,
+)
 
 README = (Path(__file__).parents[1] / 'README.md').read_text().splitlines()
 
@@ -18,8 +26,8 @@ def images(count: int) -> list[np.ndarray]:
 
 def came(trouble: CameraTrouble, seen: list[np.ndarray]) -> list[int | None]:
     """Return of each image the value of the pixels that come out, None where nothing does."""
-    frames = [trouble.frame(image) for image in seen]
-    return [None if frame is None else int(frame[0, 0, 0]) for frame in frames]
+    frames = [trouble.frame(image, 0) for image in seen]
+    return [None if frame is None else int(frame.pixels[0, 0, 0]) for frame in frames]
 
 
 @pytest.mark.parametrize('camera', CAMERAS)
@@ -39,8 +47,8 @@ def test_a_wrong_order_is_refused_with_what_to_give(text: str) -> None:
     with pytest.raises(UserError) as error:
         parse(text)
     assert str(error.value) == (
-        f'fault {text!r}: give camera, then wrist or overhead, then silent, frozen, black, half '
-        'or well'
+        f'fault {text!r}: give camera, then wrist or overhead, then silent, frozen, black, half, '
+        'white, small, burnt, drift, tint, late, ahead or well'
     )
 
 
@@ -56,6 +64,10 @@ def test_an_order_of_the_arms_is_none_of_a_cameras(text: str) -> None:
         (CameraFault.SILENT, [1, None, None, None, 5]),
         (CameraFault.FROZEN, [1, 1, 1, 1, 5]),
         (CameraFault.BLACK, [1, 0, 0, 0, 5]),
+        (CameraFault.WHITE, [1, 255, 255, 255, 5]),
+        (CameraFault.BURNT, [1, 255, 255, 255, 5]),
+        (CameraFault.LATE, [1, None, None, None, 5]),
+        (CameraFault.AHEAD, [1, 2, 3, 4, 5]),
         (CameraFault.HALF, [1, None, 3, None, 5]),
     ],
 )
@@ -75,6 +87,41 @@ def test_frozen_from_the_start_it_shows_its_first_image() -> None:
     trouble = CameraTrouble()
     trouble.fault = CameraFault.FROZEN
     assert came(trouble, images(3)) == [1, 1, 1]
+
+
+def struck(fault: CameraFault, count: int, seen: np.ndarray) -> list[Frame]:
+    """Return what comes of so many images, captured at 1, 2, ... seconds."""
+    trouble = CameraTrouble()
+    trouble.fault = fault
+    frames = [trouble.frame(seen, number * 1_000_000_000) for number in range(1, count + 1)]
+    return [frame for frame in frames if frame is not None]
+
+
+def test_late_images_keep_the_time_of_their_capture_and_stamps_ahead_do_not() -> None:
+    seen = np.zeros((2, 2, 3), np.uint8)
+    late = struck(CameraFault.LATE, 15, seen)
+    assert [frame.captured // 1_000_000_000 for frame in late] == [1, 2, 3, 4, 5]
+    (ahead,) = struck(CameraFault.AHEAD, 1, seen)
+    assert ahead.captured == 1_100_000_000
+
+
+def test_a_small_image_is_half_as_wide_and_high_and_a_burnt_one_white_above() -> None:
+    seen = np.full((4, 6, 3), 9, np.uint8)
+    (small,) = struck(CameraFault.SMALL, 1, seen)
+    assert small.pixels.shape == (2, 3, 3)
+    (burnt,) = struck(CameraFault.BURNT, 1, seen)
+    assert (burnt.pixels[:2] == 255).all()
+    assert (burnt.pixels[2:] == 9).all()
+    assert (seen == 9).all()
+
+
+def test_brightness_drifts_by_half_within_a_second_and_a_tint_is_of_red_alone() -> None:
+    seen = np.full((2, 2, 3), 100, np.uint8)
+    bright = [int(frame.pixels[0, 0, 0]) for frame in struck(CameraFault.DRIFT, 30, seen)]
+    assert bright == sorted(bright)
+    assert (bright[0], bright[21], bright[29]) == (102, 150, 150)
+    (tint,) = struck(CameraFault.TINT, 1, np.full((2, 2, 3), 200, np.uint8))
+    assert tint.pixels[0, 0].tolist() == [255, 200, 200]
 
 
 def test_the_readmes_table_is_this_one() -> None:

@@ -328,6 +328,8 @@ def test_a_camera_fails_as_it_is_told_and_the_other_does_not(
     assert not np.any(seen(2)[0])
     told('camera wrist half', 'camera wrist half')
     assert len(seen(4)[0]) == 2
+    told('camera wrist small', 'camera wrist small')
+    assert {image.shape for image in seen(2)[0]} == {(240, 320, 3)}
     told('camera wrist silent', 'camera wrist silent')
     assert seen(3)[0] == []
     told('camera overhead black', 'camera wrist silent, camera overhead black')
