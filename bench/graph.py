@@ -1,8 +1,8 @@
 """The running graph of `infer`: from an image to the servos' goal, and the processors' time.
 
 `make bench NAME=graph`; two minutes. First on a desk: emulated servos without physics and two
-cameras that show one picture, so that neither physics nor rendering delay an image; the moment of
-a goal is the one when the servos receive it. Then the whole simulation.
+cameras that show nearly one picture, so that neither physics nor rendering delay an image; the
+moment of a goal is the one when the servos receive it. Then the whole simulation.
 """
 
 import os
@@ -112,6 +112,7 @@ def camera(name: str) -> None:
         frame = int(time.time() * RATE) + 1
         captured = round(frame / RATE * 1e9)
         time.sleep(max(0.0, captured * 1e-9 - time.time()))
+        pixels[0, :, 0] = frame % 256  # the same one while the arm moves is called frozen
         publisher.publish(pixels, captured)
 
 
