@@ -241,7 +241,7 @@ def document(times: dict[CameraFault, tuple[list[float], list[float]]], load: fl
     )
     rows = ''.join(
         f'| {fault} | {KINDS[fault]} | {_times(noticed)} | {_times(over)} '
-        f'| {policy_does(KINDS[fault])} | {KINDS[fault]} |\n'
+        f'| {policy_does(KINDS[fault])} | marks |\n'
         for fault, (noticed, over) in times.items()
     )
     DOCUMENT.write_text(introduction + summary + HEAD + rows)
