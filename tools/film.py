@@ -24,7 +24,7 @@ from so101_sim import scene
 WIDTH, HEIGHT = 640, 480
 INSET = 4  # times as small as the film
 FRAMES = 10  # a second, of the 30 that the simulation gives
-VIEW = {'lookat': (0.18, 0.02, 0.10), 'distance': 0.85, 'azimuth': 145.0, 'elevation': -22.0}
+VIEW = {'lookat': (0.18, 0.02, 0.10), 'distance': 0.75, 'azimuth': 145.0, 'elevation': -20.0}
 
 Image = NDArray[np.uint8]
 
