@@ -50,7 +50,7 @@ setup: .venv/.ready ## Python environment and Debian packages only
 
 install/.built: .venv/.ready $(SOURCES)
 	$(ENVIRONMENT) && env -u PYTHONDONTWRITEBYTECODE \
-	    python -m colcon --log-level error build --base-paths src \
+	    python -m colcon build --base-paths src \
 	    --event-handlers console_cohesion- status-
 	touch $@
 

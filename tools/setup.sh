@@ -108,6 +108,9 @@ if [ "${TORCH:-cuda}" = cpu ]; then
     install --torch-backend cpu --requirement "$venv/torch.lock"
 fi
 
+# colcon takes what AMENT_PREFIX_PATH names for a workspace, and warns where this file is missing.
+[ -n "$ros" ] || echo '# The ROS wheels need nothing sourced.' > "$venv/local_setup.sh"
+
 # Software rendering without a display; the libraries that LeRobot's video decoder looks for.
 missing=()
 for package in libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 ffmpeg; do

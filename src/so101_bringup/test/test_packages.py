@@ -1,6 +1,7 @@
 """The workspace is what its manifests say, and the packages depend on each other as designed."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,27 @@ def test_colcon_takes_every_package_for_an_ament_python_package() -> None:
     ).stdout
     kinds = {line.split()[0]: line.split()[-1] for line in listed.splitlines()}
     assert kinds == {package.name: '(ros.ament_python)' for package in PACKAGES}
+
+
+def test_colcon_builds_without_a_warning(tmp_path: Path) -> None:
+    environment = {
+        name: text for name, text in os.environ.items() if name != 'PYTHONDONTWRITEBYTECODE'
+    }
+    bases = ('--build-base', f'{tmp_path}/build', '--install-base', f'{tmp_path}/install')
+    built = subprocess.run(
+        [
+            *(sys.executable, '-m', 'colcon', '--log-base', '/dev/null'),
+            *('build', '--base-paths', 'src', *bases, '--event-handlers', 'console_direct+'),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (built.returncode, built.stderr) == (0, '')
+    assert 'warning' not in built.stdout.lower()
+    installed = {path.name for path in (tmp_path / 'install').glob('so101_*')}
+    assert installed == {package.name for package in PACKAGES}
 
 
 @pytest.mark.parametrize('package', PACKAGES, ids=lambda package: package.name)
