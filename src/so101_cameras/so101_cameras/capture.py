@@ -71,15 +71,16 @@ class Capture:
     def _read_until_it_fails(self) -> None:
         stream = self.stream
         delivery = self._ask(self._source.open)
-        stream.opened(delivery, time.monotonic())
         self._opened(delivery)
+        stream.opened(delivery, time.monotonic())
         while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                self._pass_on_a_frame()
+            # Asked after a read: frames wait for a computer that was held up for so long.
             if stream.age(time.monotonic()) > SILENCE:
                 raise SourceError(
                     f'no sound frame for {SILENCE:g} s: the stream is opened anew; check the cable'
                 )
-            with contextlib.suppress(TimeoutError):
-                self._pass_on_a_frame()
 
     def _pass_on_a_frame(self) -> None:
         stream = self.stream
