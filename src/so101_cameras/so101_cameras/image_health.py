@@ -289,7 +289,7 @@ class ImageHealth:
         blank = Kind.BLACK in self.faults or Kind.WHITE in self.faults
         if blank or picture != self._picture:
             self._picture, self._picture_since = picture, now
-            self._pose = self._poses.newest
+            self._pose = self._poses.before(now)
             self._moved = False
         self._moved = self._moved or self._has_moved(now, captured)
         if now - self._captured_since >= STILL:
@@ -303,10 +303,13 @@ class ImageHealth:
 
     def _has_moved(self, now: int, captured: int) -> bool:
         """Return whether the picture, were it live, would show the arm elsewhere."""
-        pose = self._poses.shown(now, captured, self._picture_since)
-        if pose is None or self._pose is None or pose.shape != self._pose.shape:
+        before = self._pose
+        if before is None or self._picture_since == now:
             return False
-        return bool(abs(pose - self._pose).max(initial=0.0) > TRAVEL)
+        return any(
+            pose.shape == before.shape and bool(abs(pose - before).max(initial=0.0) > TRAVEL)
+            for pose in self._poses.shown(now, captured, self._picture_since)
+        )
 
     def _last(self, kind: Kind, lasting: _Lasting, so: bool, now: int, text: str) -> None:
         since = lasting(so, now)

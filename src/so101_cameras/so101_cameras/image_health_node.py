@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from so101_cameras.image_health import Change, ImageHealth
@@ -24,11 +23,6 @@ _PERIOD = 0.1
 
 # Looks from one to the next at who publishes what.
 _PUBLISHERS = 10
-
-# Where the arm is now will do, ten times a second.
-_NEWEST_STATE = JOINT_STATES._replace(
-    qos=QoSProfile(depth=1, reliability=JOINT_STATES.qos.reliability)
-)
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class ImageHealthNode(Node):
         super().__init__('image_health')
         given = declare(self, Parameters)
         self._poses = Poses()
-        self._joints = Mailbox(self, _NEWEST_STATE)
+        self._joints = Mailbox(self, JOINT_STATES)
         self._cameras = [Camera(self, name, self._poses) for name in present(given.overhead)]
         self._looks = 0
         self._diagnostics = Diagnostics(self, self._statuses)
@@ -112,8 +106,8 @@ class ImageHealthNode(Node):
 
     def _look(self) -> None:
         clocks = Clocks.read()
-        for message, _ in self._joints.take():
-            self._poses.add(clocks.steady, message.position)
+        for message, info in self._joints.take():
+            self._poses.add(clocks.steady_of(info['received_timestamp']), message.position)
         changes = [change for camera in self._cameras for change in camera.take(clocks)]
         for fault, ended in changes:
             if ended is None:

@@ -19,11 +19,16 @@ _OLD = 500_000_000
 Pose = NDArray[np.float64]
 
 
+# Nanoseconds for which poses are kept beyond that: several periods of a camera, between whose
+# pictures an arm may have been elsewhere.
+_KEPT = 200_000_000
+
+
 class Poses:
-    """The last poses of one arm; a few a second will do."""
+    """The last poses of one arm; a few a second will do, more find a short motion, too."""
 
     def __init__(self) -> None:
-        # The first one is LAG old, or the oldest there is.
+        # The first one is as old as is kept, or the oldest there is.
         self._poses: deque[tuple[int, Pose]] = deque()
 
     def add(self, at: int, positions: ArrayLike) -> None:
@@ -32,23 +37,21 @@ class Poses:
         if self._poses and self._poses[-1][1].shape != pose.shape:
             self._poses.clear()
         self._poses.append((at, pose))
-        while len(self._poses) > 1 and self._poses[1][0] <= at - LAG:
+        while len(self._poses) > 1 and self._poses[1][0] <= at - LAG - _KEPT:
             self._poses.popleft()
 
-    @property
-    def newest(self) -> Pose | None:
-        return self._poses[-1][1] if self._poses else None
+    def before(self, now: int) -> Pose | None:
+        """Return the newest pose that was measured by then."""
+        return next((pose for at, pose in reversed(self._poses) if at <= now), None)
 
-    def shown(self, now: int, captured: int, since: int) -> Pose | None:
-        """Return a pose that a picture which comes now shows, taken after `since`.
+    def shown(self, now: int, captured: int, since: int) -> list[Pose]:
+        """Return the poses, taken after `since`, that a picture which comes now may show.
 
-        Stamps may be those of the arrival, so it is LAG old, however young the picture claims
+        Stamps may be those of the arrival, so they are LAG old, however young the picture claims
         to be.
         """
-        if not self._poses:
-            return None
-        at, pose = self._poses[0]
-        return pose if since < at <= min(now - LAG, captured) else None
+        until = min(now - LAG, captured)
+        return [pose for at, pose in self._poses if since < at <= until]
 
     def rest(self, now: int) -> Pose | None:
         """Return where the arm is, and was for as long as it takes to be seen; else None."""

@@ -100,7 +100,7 @@ def test_faults_are_told_as_they_begin_and_end_and_what_is_published_is_heard(gr
     for name in CAMERAS:
         robot.black.add(name)
         graph.wait_for(lambda name=name: health.level[name] == 2, 'black')
-        assert health.message[name].startswith(f'the {name} picture is black: brightness 0 of 255')
+        assert health.message[name].startswith(f'the {name} picture is black: brightness ')
         assert health.values[name]['faults'] == 'black'
         robot.black.clear()
         graph.wait_for(well, 'end of it')
@@ -118,7 +118,7 @@ def test_faults_are_told_as_they_begin_and_end_and_what_is_published_is_heard(gr
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=20)[1]
     assert process.returncode == 0
-    assert 'the overhead picture is black: brightness 0 of 255; is its lens covered?' in said
+    assert 'of 255; is its lens covered?' in said
     assert 's: the overhead picture is black' in said, 'that it is over'
 
 
