@@ -150,10 +150,11 @@ def executable(node: NodeSpec) -> Path:
     try:
         prefix = Path(get_package_prefix(node.package))
     except PackageNotFoundError:
+        release = os.environ.get('ROS_DISTRO', 'jazzy')
         how = (
             'build the workspace'
             if node.package.startswith('so101_')
-            else f'sudo apt install ros-jazzy-{node.package.replace("_", "-")}'
+            else f'sudo apt install ros-{release}-{node.package.replace("_", "-")}'
         )
         raise UserError(f'package {node.package} is not installed; {how}') from None
     program = prefix / 'lib' / node.package / node.executable

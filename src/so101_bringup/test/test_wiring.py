@@ -10,6 +10,7 @@ from so101_description.joints import HOME
 from so101_node import robot_file
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
+from so101_policy.schedule import Mode
 
 
 @pytest.fixture(autouse=True)
@@ -258,3 +259,8 @@ def test_the_robot_file_to_copy_says_the_defaults() -> None:
 def test_without_a_robot_file_home_is_the_suites() -> None:
     nodes = {node.label: node for node in RECORD.nodes(RECORD.values({}))}
     assert nodes['session'].parameters['home'] == pytest.approx(HOME)
+
+
+def test_the_modes_to_choose_from_are_the_policys() -> None:
+    (mode,) = (argument for argument in INFER.arguments if argument.name == 'mode')
+    assert set(mode.choices) == set(Mode)

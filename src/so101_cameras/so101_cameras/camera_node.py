@@ -80,8 +80,10 @@ def source_of(settings: Parameters, kernel: Kernel) -> Source:
                 camera=settings.camera,
                 episode=settings.episode,
             )
-        case _:
+        case 'v4l2':
             return V4l2Source(device, width, height, settings.fps, wanted, kernel=kernel)
+        case source:
+            raise ValueError(f'no source {source}: parameter source has a choice too many')
 
 
 class CameraNode(Node):

@@ -47,7 +47,8 @@ class EmulatedCamera:
     settings. `dark`: automatic exposure halves the rate, if it may. `silent`: no more frames.
     `hung`: its driver does not answer any more. `forgetful`: the start of a stream resets its
     settings. `damaged`: the driver marks the frames so. `clock`: its stamps are of the monotonic
-    clock. Not `fed`: a video loopback whose program does not run.
+    clock. Not `fed`: a video loopback whose program does not run. `refusals`: so many
+    settings fail.
     """
 
     frames: Sequence[bytes]
@@ -68,6 +69,7 @@ class EmulatedCamera:
     damaged: bool = False
     clock: bool = True
     fed: bool = True
+    refusals: int = 0
     settings: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -382,6 +384,9 @@ def _set_control(stream: _Stream, argument: bytearray) -> None:
     off = v4l2.EXPOSURE_MANUAL if master == v4l2.CID_EXPOSURE_AUTO else 0
     if master and stream.camera.settings[master] != off:
         raise _error(errno.EACCES)
+    if stream.camera.refusals:
+        stream.camera.refusals -= 1
+        raise _error(errno.EIO)
     low, high, _, _ = CONTROLS[number]
     stream.camera.set(number, min(max(value, low), high))
 

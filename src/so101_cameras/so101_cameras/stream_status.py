@@ -1,5 +1,6 @@
 """A camera's stream on /diagnostics: what is wrong with it, and what to do."""
 
+from so101_cameras.image_rate import SLOW
 from so101_cameras.stream import Stream
 from so101_node.diagnostics import Level, Status
 
@@ -8,9 +9,6 @@ _OLD = 1.0
 
 # Seconds after which the driver of a device that owes an answer has hung.
 _HUNG = 5.0
-
-# The rate may fall this far below what was asked for.
-_SLOW = 0.9
 
 
 class StreamStatus:
@@ -69,7 +67,7 @@ class StreamStatus:
                 f'{counts.lost - before.lost} frames lost: the computer or the USB bus is busy'
             )
         rate = stream.rate(now)
-        if 0 < rate < _SLOW * self._rate:
+        if 0 < rate < SLOW * self._rate:
             return Level.WARN, (
                 f'{rate:.1f} Hz of {self._rate:g}: more light, a shorter exposure, or another USB '
                 'port'

@@ -267,6 +267,28 @@ def test_settings_are_fixed_and_restored(
     assert not noted(tmp_path)
 
 
+@pytest.mark.parametrize(('refusals', 'restored'), [(12, True), (99, False)])
+def test_what_fails_to_be_restored_is_tried_again_and_stays_noted(
+    kernel: EmulatedKernel,
+    camera: EmulatedCamera,
+    source: Make,
+    tmp_path: Path,
+    refusals: int,
+    restored: bool,
+) -> None:
+    before = dict(camera.settings)
+    kernel.plug(camera)
+    opened = source(FIXED)
+    opened.open()
+    camera.refusals = refusals  # twelve: of the first attempt all but one
+    opened.close()
+    assert (camera.settings == before, bool(noted(tmp_path))) == (restored, not restored)
+    camera.refusals = 0
+    opened.open()
+    opened.close()
+    assert camera.settings == before
+
+
 def test_settings_by_hand_are_restored_after_automatic_ones(
     kernel: EmulatedKernel, camera: EmulatedCamera, source: Make
 ) -> None:

@@ -29,6 +29,6 @@ class HeldControls:
         return self._controls.strayed()
 
     def release(self) -> None:
-        """Restore what was there before."""
-        self._controls.restore(self._former.load())
-        self._former.forget()
+        """Restore what was there before; what cannot be stays noted for the next program."""
+        if self._controls.restore(self._former.load()):
+            self._former.forget()

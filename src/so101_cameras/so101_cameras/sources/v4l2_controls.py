@@ -28,6 +28,9 @@ CONTROLS = _VALUES | _AUTOMATICS
 
 _EXPOSURE_UNIT = 100  # microseconds
 
+# To restore what was there before.
+_ATTEMPTS = 3
+
 
 class _Range(NamedTuple):
     low: int
@@ -85,12 +88,23 @@ class Controls:
         """Return the names of those that are not as `apply` left them."""
         return [name for name, value in self._left.items() if self._get(CONTROLS[name]) != value]
 
-    def restore(self, former: dict[str, float]) -> None:
-        """Set what `read` returned; a value that is refused is its automatic's to choose."""
+    def restore(self, former: dict[str, float]) -> bool:
+        """Set what `read` returned; return whether it is so again.
+
+        A value that is refused is its automatic's to choose. Tried again where an automatic is
+        not as it was: on a busy bus a transfer may fail.
+        """
         off = dict.fromkeys(_AUTOMATICS, 0) | {'auto_exposure': self._exposure_mode(False)}
         values = {name: int(former[name]) for name in CONTROLS if name in former}
-        self._set((name, off[name]) for name in off if name in values)
-        self._set(values.items())  # CONTROLS has the automatics behind the values
+        for _ in range(_ATTEMPTS):
+            self._set((name, off[name]) for name in off if name in values)
+            self._set(values.items())  # CONTROLS has the automatics behind the values
+            if all(self._is(name, values[name]) for name in _AUTOMATICS if name in values):
+                return True
+        return False
+
+    def _is(self, name: str, value: int) -> bool:
+        return name not in self._ranges or self._get(CONTROLS[name]) == value
 
     def _count(self, parameter: str, value: int, name: str, unit: int = 1) -> int:
         """Return the value of `parameter` as the camera counts it, in steps of `unit`."""

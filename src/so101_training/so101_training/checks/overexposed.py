@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from so101_cameras.picture_health import WHITE
 from so101_training.checks.finding import Finding, graver
 from so101_training.checks.runs import joined, runs
 from so101_training.checks.take import RATE, Collection
@@ -34,7 +35,9 @@ def find(collection: Collection) -> Iterator[Finding]:
         for take in seen:
             pictures = take.pictures[camera]
             clipped = pictures.measures.clipped
-            over = joined((clipped >= _SOME) & ((clipped >= usual + _MORE) | (clipped >= 0.9)), 2)
+            over = joined(
+                (clipped >= _SOME) & ((clipped >= usual + _MORE) | (clipped >= WHITE)), 2
+            )
             period = 1.0 / (take.fps or RATE)
             stretches = [
                 (float(pictures.seconds[a]), float(pictures.seconds[b - 1] + period), a, b)

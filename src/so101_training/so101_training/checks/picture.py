@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_cameras.picture_health import BLOCK, CLIPPED
 from so101_training.checks.runs import joined, runs
 
 Luma = NDArray[np.uint8]
@@ -17,7 +18,6 @@ Floats = NDArray[np.float64]
 
 # A picture is looked at in blocks of 8x8 pixels, of which a large one has 80x60: the noise of a
 # block's mean, the sensor's and that of the encoding, is an eighth of a pixel's.
-_BLOCK = 8
 _COLUMNS, _ROWS = 80, 60
 
 # The share of blocks that must differ for two pictures to differ: of 640x480 the area of a square
@@ -28,9 +28,6 @@ _MOVING = 0.005
 # picture twice changes a block by up to 2 (H.264, crf 23 to 30); an edge of contrast 100 that
 # moves by a pixel changes a block by 12.
 _SAME = 3.0
-
-# A block so bright has lost its content: sensors clip at 255, MJPEG and H.264 blur that a little.
-_CLIPPED = 250
 
 # How far a row of a torn picture is, at the least, from the rows of the pictures before and after
 # it, of 0 to 255, beyond what these two differ by. Lamps at 100 Hz seen at 30 Hz flicker by 3.
@@ -91,9 +88,7 @@ class PictureMeter:
         """Take the brightness, 0 to 255, of the next picture: shape (height, width)."""
         height, width = luma.shape
         tall = _shrunk(luma, min(_COLUMNS, width), height)
-        blocks = _shrunk(
-            tall, min(_COLUMNS, -(-width // _BLOCK)), min(_ROWS, -(-height // _BLOCK))
-        )
+        blocks = _shrunk(tall, min(_COLUMNS, -(-width // BLOCK)), min(_ROWS, -(-height // BLOCK)))
         if self._blocks is not None and self._blocks.shape != blocks.shape:
             self._blocks, self._rows, self._before = None, [], None
         change = 0.0 if self._blocks is None else _difference(blocks, self._blocks)
@@ -106,7 +101,7 @@ class PictureMeter:
             (
                 float(mean[0, 0]),
                 float(deviation[0, 0]),
-                cv2.countNonZero(cv2.inRange(blocks, _CLIPPED, 255)) / blocks.size,  # type: ignore[call-overload]
+                cv2.countNonZero(cv2.inRange(blocks, CLIPPED, 255)) / blocks.size,  # type: ignore[call-overload]
                 _sharpness(luma),
                 change,
                 float(self._still),

@@ -5,16 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_cameras.image_rate import SLOW
 from so101_training.checks.finding import BAD, Finding, graver
 from so101_training.checks.repeats import repeated
 from so101_training.checks.runs import runs
 from so101_training.checks.take import RATE, Collection, Pictures, Take
 
 NAME = 'rate'
-
-# The part of the rate below which a camera is slow. Half of it is what a camera does that ran out
-# of light or of USB bandwidth; a tenth of lost pictures is a gap here and there.
-_SLOW = 0.75
 
 # Seconds over which a rate is taken, and for which it is slow when that is bad.
 _WINDOW, _LONG = 1.0, 2.0
@@ -74,12 +71,12 @@ def _by_stamps(pictures: Pictures, nominal: float) -> tuple[float, float, float,
     if len(seconds) <= count:
         span = float(seconds[-1] - seconds[0])
         rate = (len(seconds) - 1) / span if span > 0 else nominal
-        if span < _WINDOW or rate >= _SLOW * nominal:
+        if span < _WINDOW or rate >= SLOW * nominal:
             return None
         return float(seconds[0]), float(seconds[-1]), rate, 'by its stamps'
     intervals = np.lib.stride_tricks.sliding_window_view(np.diff(seconds), count)
     # The median: one long gap is a gap, and told as such.
-    slow = np.median(intervals, axis=1) > 1.0 / (_SLOW * nominal)
+    slow = np.median(intervals, axis=1) > 1.0 / (SLOW * nominal)
     found = [(float(seconds[a]), float(seconds[b - 1 + count])) for a, b in runs(slow)]
     if not found:
         return None
@@ -105,7 +102,7 @@ def _by_repeats(
         regular = (pairs >= known / 2) & (alike >= _REGULAR * pairs)
         # Repeats that follow each other are a picture that stands: a gap, or frozen.
         rhythm = begins >= _RHYTHM * known / period
-        slow |= (known >= _SEEN * period) & regular & rhythm & (new < _SLOW)
+        slow |= (known >= _SEEN * period) & regular & rhythm & (new < SLOW)
     found = [(a, b - 1 + window) for a, b in runs(slow)]
     if not found:
         return None
