@@ -13,6 +13,7 @@ from so101_bringup.doctor.checks import (
     dds,
     disk,
     gpu,
+    images,
     memory,
     network,
     port,
@@ -31,8 +32,8 @@ from so101_node.error import UserError
 CHECKS: dict[str, ModuleType] = {
     check.AREA: check
     for check in (
-        robot, usb, port, bus, servos, supply, calibration, camera, gpu, checkpoint, dataset,
-        dds, network, disk, processor, memory, versions, clock,
+        robot, usb, port, bus, servos, supply, calibration, camera, images, gpu, checkpoint,
+        dataset, dds, network, disk, processor, memory, versions, clock,
     )
 }  # fmt: skip
 

@@ -13,7 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from so101_cameras.sources.source import Source
 from so101_driver.serial_port import SerialPort
+from so101_node.robot_file import CameraSetting
 
 # Links that lead from one to the next: as many as Linux follows.
 _LINKS = 40
@@ -117,6 +119,23 @@ class Machine:
     def open_port(self, name: str) -> SerialPort:
         """Open an arm's port; raises UserError when that is not possible."""
         return SerialPort(str(self.path(name)))
+
+    def open_source(self, name: str, setting: CameraSetting) -> Source:
+        """Return a camera that our own node reads, not opened yet; raises UserError."""
+        # ROS and OpenCV take a second, which only who looks at cameras should wait.
+        from so101_cameras.camera_node import Parameters, source_of
+        from so101_cameras.sources.kernel import Kernel
+
+        parameters = Parameters(
+            camera=name,
+            source=setting.source,
+            device=setting.device,
+            exposure=setting.exposure,
+            gain=setting.gain,
+            white_balance=setting.white_balance,
+            focus=setting.focus,
+        )
+        return source_of(parameters, Kernel())
 
     def seconds(self) -> float:
         """Return the time by which short durations are measured."""

@@ -14,6 +14,7 @@ from so101_bringup.doctor.checks import (
     dds,
     disk,
     gpu,
+    images,
     memory,
     network,
     port,
@@ -25,8 +26,8 @@ from so101_bringup.doctor.checks import (
     versions,
 )
 from so101_bringup.doctor.finding import Kind
-from so101_bringup.doctor.machine import Instant, Output
-from so101_bringup.doctor.stand import CAMERA, HOME, Stand
+from so101_bringup.doctor.machine import Output
+from so101_bringup.doctor.stand import HOME, OVERHEAD, Stand
 from so101_bringup.doctor.usb_devices import DEVICES
 from so101_description.joints import JOINTS
 from so101_driver.registers import (
@@ -58,9 +59,19 @@ class Planted:
 
     @property
     def on_arm(self) -> bool:
-        """Whether the servos show it, to any program that talks to them."""
-        return self.kind.area in ('bus', 'servos', 'supply', 'calibration')
+        """Whether the follower's servos show it, to any program that talks to them."""
+        return self.kind not in _IN_FILES and self.kind.area in _ON_ARM
 
+
+_ON_ARM = ('bus', 'servos', 'supply', 'calibration')
+_IN_FILES = (
+    bus.REFUSED,
+    calibration.MISSING,
+    calibration.LEADER_MISSING,
+    calibration.INVALID,
+    calibration.SHARED,
+    calibration.NARROW,
+)
 
 PLANTED: list[Planted] = []
 
@@ -397,7 +408,7 @@ def _(stand: Stand) -> None:
 
 @_planted('both cameras are one device', camera.SAME)
 def _(stand: Stand) -> None:
-    stand.set_camera('wrist', source='v4l2', device=CAMERA)
+    stand.set_camera('wrist', source='v4l2', device=OVERHEAD)
 
 
 @_planted('two cameras, and none is named', camera.UNNAMED)
@@ -409,6 +420,74 @@ def _(stand: Stand) -> None:
 @_planted('a film that is not there', camera.NO_FILE)
 def _(stand: Stand) -> None:
     stand.set_camera('overhead', source='video', device=f'{HOME}/film.mp4')
+
+
+# What the cameras deliver.
+
+
+@_planted('a bus without room for the stream', images.REFUSED)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].refusal = 'its USB bus has no room left for the stream'
+
+
+@_planted('a camera that sends nothing', images.NONE)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].silent = True
+
+
+@_planted('half the rate, in dim light', images.SLOW)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].rate = 15.0
+
+
+@_planted('25 images a second', images.UNEVEN)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].rate = 25.0
+
+
+@_planted('a pause of 0.2 s every second', images.UNEVEN)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['wrist'].pause = 0.2
+
+
+@_planted('images 0.3 s old', images.LATE)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].latency = 0.3
+
+
+@_planted('1280x720', images.SIZE)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].size = (720, 1280)
+
+
+@_planted('a cap on the lens', images.BLACK)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['wrist'].tones = (3, 4)
+
+
+@_planted('a lamp in the lens', images.WHITE)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['wrist'].tones = (255,)
+
+
+@_planted('a frozen picture', images.FROZEN)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].tones = (90,)
+
+
+@_planted('one image in 20 damaged', images.DAMAGED)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].damaged_every = 20
+
+
+@_planted('one image in 20 lost', images.DAMAGED)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].lost_every = 20
+
+
+@_planted('an exposure that the camera does not take', images.SETTINGS)
+def _(stand: Stand) -> None:
+    stand.machine.cameras['overhead'].warnings = ('exposure is 15600, not 20000',)
 
 
 # GPU, checkpoint, dataset.
@@ -606,11 +685,9 @@ def _(stand: Stand) -> None:
 
 @_planted('the clock is set meanwhile', clock.JUMPED)
 def _(stand: Stand) -> None:
-    start = stand.machine.clocks[0]
-    later = Instant(start.system + 3_500_000_000, start.steady + 2_000_000_000)
-    stand.machine.clocks = [start, later]
+    stand.machine.jump = 1_500_000_000
 
 
 @_planted('an empty clock battery', clock.WRONG)
 def _(stand: Stand) -> None:
-    stand.machine.clocks = [Instant(946_684_800_000_000_000, 0)]
+    stand.machine.system = 946_684_800_000_000_000

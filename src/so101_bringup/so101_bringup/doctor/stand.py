@@ -5,6 +5,7 @@ Files of /sys, /proc and /dev lie below a folder; both arms are emulated servos;
 """
 
 import errno
+import functools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from so101_bringup.doctor.arm_reading import ROUNDS
 from so101_bringup.doctor.checks.dds import PROFILE
 from so101_bringup.doctor.checks.versions import PACKAGES, lock_file, pins
 from so101_bringup.doctor.machine import Instant, Machine, Output
-from so101_bringup.doctor.plugged import ARMS
+from so101_bringup.doctor.plugged import ARMS, CAMERAS
 from so101_bringup.doctor.subject import Subject
 from so101_bringup.doctor.usb_devices import DEVICES
 from so101_bringup.wiring import share
+from so101_cameras.image import to_jpeg
+from so101_cameras.sources.source import DamagedFrame, Delivery, Frame, Source, SourceError
 from so101_description.joints import GRIPPER, JOINTS
 from so101_driver.calibration import Calibration, JointCalibration, Role
 from so101_driver.calibration_file import load
@@ -37,8 +41,9 @@ from so101_sim.servo import Servo
 from so101_sim.servo_bus import ServoBus
 
 HOME = '/home/ada'
-CAMERA = '/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920_8A3F21DF-video-index0'
+OVERHEAD = '/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920_8A3F21DF-video-index0'
 
+_LISTENER = 'so101_bringup.doctor.image_listener'
 _PROFILE = '/opt/so101/fastdds.xml'
 
 # Bytes: a reply of more is that of all servos.
@@ -58,6 +63,61 @@ _USB = {
 }
 _TTY = {'ttyACM0': '1-1', 'ttyACM1': '1-2'}
 _VIDEO = {'video0': ('1-3', 0), 'video1': ('1-3', 1), 'video2': ('2-1', 0)}
+
+
+class MadeUpCamera:
+    """A camera as `Source` has it, whose images take no time to come.
+
+    `rate` in hertz; `latency` and `pause` (before every thirtieth image) in seconds; one of
+    `damaged_every` images is damaged, one of `lost_every` lost, 0: none. `tones`: the brightness
+    of its pictures, in turn.
+    """
+
+    def __init__(self, machine: 'MadeUpMachine') -> None:
+        self.refusal = ''
+        self.rate = 30.0
+        self.latency = 0.04
+        self.pause = 0.0
+        self.damaged_every = 0
+        self.lost_every = 0
+        self.silent = False
+        self.size = (480, 640)
+        self.tones: tuple[int, ...] = (90, 110)
+        self.warnings: tuple[str, ...] = ()
+        self._machine = machine
+        self._number = 0
+
+    def open(self) -> Delivery:
+        if self.refusal:
+            raise SourceError(self.refusal)
+        height, width = self.size
+        return Delivery('camera', 'USB at 480 Mbit/s', width, height, 30.0, 'MJPG', self.warnings)
+
+    def read(self, timeout: float) -> Frame:
+        if self.silent:
+            raise TimeoutError
+        self._number += 1
+        seconds = 1 / self.rate + (self.pause if self._number % 30 == 0 else 0.0)
+        self._machine.pass_by(round(seconds * 1e9))
+        if self.damaged_every and self._number % self.damaged_every == 0:
+            raise DamagedFrame('cut short', self._number)
+        if self.lost_every and self._number % self.lost_every == 0:
+            self._number += 1
+        tone = self.tones[self._number % len(self.tones)]
+        captured = self._machine.system - round(self.latency * 1e9)
+        return Frame(_picture(*self.size, tone), captured, self._number)
+
+    def close(self) -> None:
+        pass
+
+
+@functools.cache
+def _picture(height: int, width: int, tone: int) -> bytes:
+    """Return a JPEG image that is as bright all over, but for a pattern on anything but black."""
+    pixels = np.full((height, width, 3), tone, np.uint8)
+    if 0 < tone < 255:
+        pixels[::40, :, :] = tone // 2
+    return to_jpeg(pixels)
 
 
 class MadeUpMachine(Machine):
@@ -89,7 +149,9 @@ class MadeUpMachine(Machine):
         self.packages = {name: locked.get(name, '1.0') for name in PACKAGES}
         self.arms: dict[str, EmulatedArm] = {}  # by their devices
         self.passed = 0.0  # seconds that the bus took
-        self.clocks = [Instant(_NOW, 0)]
+        self.system, self.steady = _NOW, 0  # nanoseconds
+        self.jump = 0  # nanoseconds by which the system clock is set after the first look
+        self.cameras = {name: MadeUpCamera(self) for name in CAMERAS}
         self.programs = (0.5, 16)
         self._make()
 
@@ -143,10 +205,15 @@ class MadeUpMachine(Machine):
             return EmulatedPort(name, self.arms[device], self)
         return super().open_port(name)
 
+    def open_source(self, name: str, setting: CameraSetting) -> Source:
+        return self.cameras[name]
+
     def seconds(self) -> float:
         return self.passed
 
     def run(self, *words: str, seconds: float = 10.0) -> Output | None:
+        if _LISTENER in words:
+            return self.answers.get('image_listener')
         name = Path(words[0]).name
         return self.answers.get('python' if name.startswith('python') else name)
 
@@ -168,7 +235,13 @@ class MadeUpMachine(Machine):
         return self.python, dict(self.packages)
 
     def now(self) -> Instant:
-        return self.clocks.pop(0) if len(self.clocks) > 1 else self.clocks[0]
+        self.system, jump = self.system + self.jump, self.jump
+        self.jump = 0
+        return Instant(self.system - jump, self.steady)
+
+    def pass_by(self, nanoseconds: int) -> None:
+        self.system += nanoseconds
+        self.steady += nanoseconds
 
     def load(self) -> tuple[float, int]:
         return self.programs
@@ -193,7 +266,7 @@ class MadeUpMachine(Machine):
             self._node('video4linux', node, place)
             self.write(f'/sys/class/video4linux/{node}/index', str(index))
             self.write(f'/dev/{node}', '')
-        self.link(CAMERA, '../../video0')
+        self.link(OVERHEAD, '../../video0')
         self.write('/proc/1/comm', 'systemd')
         self.write('/proc/meminfo', 'MemTotal: 32000000 kB\nMemAvailable: 24000000 kB')
         for name in ('rmem_max', 'wmem_max'):
@@ -229,7 +302,23 @@ class EmulatedArm:
         self.pause = 0.0
         self.pause_every = 1
         self.replies_left = 1_000_000
-        self.replies = 0
+        self.paused = 0.0  # seconds, in all
+        self._replies = 0
+
+    @property
+    def gone(self) -> bool:
+        return self._replies > self.replies_left
+
+    def answer(self, data: bytes) -> bytes:
+        """Take bytes from the host; return what comes back."""
+        reply = self.bus.receive(data)
+        if not reply:
+            return b''
+        self._replies += 1
+        if len(reply) > _ALL and self._replies % self.pause_every == 0:
+            self.paused += self.pause
+        lost = self.lost_every and self._replies % self.lost_every == 0
+        return b'' if lost or self.gone else reply
 
     def change(self, name: str, registers: Mapping[Register, int]) -> None:
         """Put another motor in the place of a joint's: the same but for some of its EPROM."""
@@ -266,18 +355,12 @@ class EmulatedPort(SerialPort):
         return seen
 
     def write(self, data: bytes) -> None:
-        arm = self._arm
-        reply = arm.bus.receive(data)
-        self._machine.passed += _BYTE * (len(data) + len(reply))
-        if not reply:
-            return
-        arm.replies += 1
-        if arm.replies > arm.replies_left:
+        before = self._arm.paused
+        reply = self._arm.answer(data)
+        self._machine.passed += _BYTE * (len(data) + len(reply)) + self._arm.paused - before
+        if self._arm.gone:
             raise OSError(errno.EIO, 'Input/output error')
-        if len(reply) > _ALL and arm.replies % arm.pause_every == 0:
-            self._machine.passed += arm.pause
-        if not arm.lost_every or arm.replies % arm.lost_every:
-            self._input += reply
+        self._input += reply
 
     def read(self, deadline: float) -> bytes:
         data, self._input = self._input, b''
@@ -316,7 +399,7 @@ class Stand:
             leader=Leader('/dev/so101_leader', str(calibrations['leader'])),
             cameras={
                 'wrist': CameraSetting('realsense'),
-                'overhead': CameraSetting('v4l2', CAMERA),
+                'overhead': CameraSetting('v4l2', OVERHEAD),
             },
             checkpoint=str(checkpoint or folder / 'none'),
             recordings=f'{HOME}/recordings',
@@ -326,7 +409,7 @@ class Stand:
     def follower(self) -> EmulatedArm:
         return self.arms['follower']
 
-    def subject(self, rounds: int) -> Subject:
+    def subject(self, rounds: int = ROUNDS) -> Subject:
         return Subject(self.machine, self.robot, self.invalid, self.dataset, rounds)
 
     def set_ports(self, follower: str, leader: str) -> None:

@@ -97,12 +97,13 @@ def judged(reading: ArmReading) -> Iterator[Finding]:
         found.append(GONE.finding(f'{arm} arm: {reading.gone}', arm=arm))
     yield from found
     if not found:
+        values = figures(reading)
         yield sound(
             AREA,
             f'{arm} arm: {len(reading.tables)} servos, {len(reading.round_trips)} readings in '
-            f'{_said(reading)} ms (p50, p95, p99), no error in 0.5 % of the requests or more',
+            f'{_said(reading)} ms (p50, p95, p99), {values["errors_percent"]:g} % errors',
             arm=arm,
-            **figures(reading),
+            **values,
         )
 
 

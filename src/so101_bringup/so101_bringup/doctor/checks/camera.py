@@ -17,7 +17,7 @@ MISSING = error(
 )
 NO_FILE = error(
     'camera.no_file',
-    'The video file that stands in for a camera does not exist.',
+    'The video file or dataset that stands in for a camera does not exist.',
     'correct cameras.{camera}.device in the robot file',
 )
 FORBIDDEN = error(
@@ -78,7 +78,7 @@ def find(subject: Subject) -> Iterator[Finding]:
 
 
 def _file(subject: Subject, name: str, setting: CameraSetting) -> Iterator[Finding]:
-    if not subject.machine.path(setting.device).is_file():
+    if not subject.machine.exists(setting.device):
         yield NO_FILE.finding(f'{name}: there is no {setting.device}', camera=name)
 
 

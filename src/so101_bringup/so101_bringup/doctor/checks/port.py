@@ -7,6 +7,7 @@ from so101_bringup.doctor.finding import Finding, error, sound, warning
 from so101_bringup.doctor.machine import Machine
 from so101_bringup.doctor.subject import Subject
 from so101_driver.calibration import Role
+from so101_node.robot_file import Leader
 
 AREA = 'port'
 
@@ -17,7 +18,7 @@ MISSING = error(
 )
 LEADER_MISSING = warning(
     'port.leader_missing',
-    "The leader arm's port does not exist. Only teleop and record need it.",
+    "The leader arm's port in the robot file does not exist. Only teleop and record need it.",
     'plug the leader arm in, or correct leader.port in the robot file',
 )
 FORBIDDEN = error(
@@ -79,7 +80,7 @@ def _port(subject: Subject, role: Role, port: str) -> Iterator[Finding]:
     if not machine.exists(port):
         if role == 'follower':
             yield MISSING.finding(f'the {role} arm has no port {port}', arm=role, port=port)
-        elif not subject.is_default:
+        elif subject.robot.leader != Leader():
             yield LEADER_MISSING.finding(f'the {role} arm has no port {port}', arm=role, port=port)
         return
     if not machine.usable(port):

@@ -66,8 +66,13 @@ def judged(reading: ArmReading) -> Iterator[Finding]:
     over = [servo for servo in volts if volts[servo] > limits[servo]]
     twelve = {servo for servo, limit in limits.items() if limit >= _FOR_TWELVE}
     if over:
-        names = ', '.join(f'{reading.name(servo)} at most {limits[servo]:.1f}' for servo in over)
-        found.append(TOO_HIGH.finding(f'{arm} arm: {highest:.1f} V; {names}', **values))
+        least = min(limits[servo] for servo in over)
+        found.append(
+            TOO_HIGH.finding(
+                f'{arm} arm: {highest:.1f} V; {len(over)} motors stand {least:.1f} V at most',
+                **values,
+            )
+        )
     elif not any(low <= highest <= high for low, high in (_TWELVE, _LOW)):
         found.append(ODD.finding(f'{arm} arm: {highest:.1f} V', **values))
     elif arm == 'follower' and twelve and highest <= _LOW[1]:
