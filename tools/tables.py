@@ -125,7 +125,10 @@ def _parameters(kind: Any) -> str:
 
 def _default(field: dataclasses.Field) -> str:
     if field.default_factory is not dataclasses.MISSING:
-        return ', '.join(f'{value:.5g}' for value in field.default_factory())
+        return ', '.join(
+            value if isinstance(value, str) else f'{value:.5g}'
+            for value in field.default_factory()
+        )
     return str(field.default).lower() if field.type is bool else str(field.default)
 
 

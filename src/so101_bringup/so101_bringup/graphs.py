@@ -14,6 +14,7 @@ from so101_bringup.wiring import (
     ROBOT,
     Argument,
     NodeSpec,
+    Setting,
     Value,
     Wiring,
     executable,
@@ -21,7 +22,6 @@ from so101_bringup.wiring import (
     share,
 )
 from so101_description.cameras import CAMERAS as CAMERA_NAMES
-from so101_description.cameras import present
 from so101_description.kinematics import BASE
 from so101_description.units import dataset_to_radians
 from so101_node.error import UserError
@@ -37,9 +37,7 @@ Values = Mapping[str, Value]
 def _infer_nodes(values: Values) -> list[NodeSpec]:
     sim = bool(values['sim'])
     local = values['inference'] == 'local'
-    checkpoint = (
-        _checkpoint(str(values['checkpoint']), sim, bool(values['overhead'])) if local else ''
-    )
+    checkpoint = _checkpoint(str(values['checkpoint']), sim, _present(values)) if local else ''
     port, calibration, nodes = _arm(values)
     return [
         *nodes,
@@ -54,7 +52,7 @@ def _infer_nodes(values: Values) -> list[NodeSpec]:
 def _evaluate_nodes(values: Values) -> list[NodeSpec]:
     sim = bool(values['sim'])
     named = [text.strip() for text in str(values['checkpoints']).split(',') if text.strip()]
-    checkpoints = [_checkpoint(text, sim, bool(values['overhead'])) for text in named]
+    checkpoints = [_checkpoint(text, sim, _present(values)) for text in named]
     if len(set(checkpoints)) < len(checkpoints) or not checkpoints:
         raise UserError(
             f'checkpoints:={values["checkpoints"]}: expected folders of different checkpoints, '
@@ -175,8 +173,9 @@ def _led_arm(values: Values, port: str, calibration: str, enabled: bool) -> list
 
 
 def _policy(values: Values, checkpoint: str) -> NodeSpec:
-    names = ('mode', 'inference', 'max_velocity', 'on_mismatch', 'overhead')
-    parameters = {name: values[name] for name in names}
+    names = ('mode', 'inference', 'max_velocity', 'on_mismatch')
+    parameters: dict[str, Setting] = {name: values[name] for name in names}
+    parameters['cameras'] = _present(values)
     parameters['untrained'] = values['sim']
     if checkpoint:
         parameters |= {'checkpoint': checkpoint, 'device': values['device']}
@@ -186,12 +185,12 @@ def _policy(values: Values, checkpoint: str) -> NodeSpec:
     return NodeSpec('so101_policy', 'policy', 'policy', parameters)
 
 
-def _checkpoint(folder: str, sim: bool, overhead: bool) -> str:
+def _checkpoint(folder: str, sim: bool, cameras: list[str]) -> str:
     """Return the path of a checkpoint that fits, before any process starts. Raises UserError."""
     from so101_policy import checkpoint
 
     found = checkpoint.read(Path(folder))
-    found.check_cameras(present(overhead))
+    found.check_cameras(cameras)
     if not found.trained and not sim:
         raise UserError(
             f'checkpoint {found.path}: its weights are random, for simulation only; '
@@ -206,7 +205,7 @@ def _recorder(values: Values, checkpoint: str = '') -> list[NodeSpec]:
     parameters = {
         'directory': values['recordings'],
         'checkpoint': checkpoint,
-        'overhead': values['overhead'],
+        'cameras': _present(values),
     }
     return [NodeSpec('so101_episodes', 'recorder', 'recorder', parameters)]
 
@@ -255,11 +254,14 @@ def _terminal() -> str:
 def _watching(values: Values, prefix: str, images: bool = True) -> list[NodeSpec]:
     """Return what judges the images, if there are to be any, shows the run, and films it."""
     nodes = []
-    parameters: dict[str, Value] = {'overhead': values['overhead']}
+    cameras = _present(values)
     if images:
-        nodes.append(NodeSpec('so101_cameras', 'image_health', 'image_health', parameters))
+        nodes.append(
+            NodeSpec('so101_cameras', 'image_health', 'image_health', {'cameras': cameras})
+        )
     if values['page']:
-        nodes.append(NodeSpec('so101_view', 'page', 'page', {'port': values['page_port']}))
+        page = {'port': values['page_port'], 'cameras': cameras}
+        nodes.append(NodeSpec('so101_view', 'page', 'page', page))
     if values.get('rviz'):
         nodes += _rviz()
     if values.get('video'):
@@ -267,7 +269,7 @@ def _watching(values: Values, prefix: str, images: bool = True) -> list[NodeSpec
             'directory': values['recordings'],
             'prefix': prefix,
             'microphone': values['microphone'],
-            'overhead': values['overhead'],
+            'cameras': cameras,
         }
         nodes.append(NodeSpec('so101_view', 'video', 'video', parameters))
     return nodes
@@ -329,8 +331,18 @@ def _camera_settings(values: Values) -> dict[str, CameraSetting]:
             source=str(values[f'{name}_camera']),
             device=str(values[f'{name}_device']),
         )
-        for name in present(bool(values['overhead']))
+        for name in _present(values)
     }
+
+
+def _present(values: Values) -> list[str]:
+    """Return the cameras that the robot has: of the overhead one, the argument says it."""
+    said = _robot(values).cameras
+    return [
+        name
+        for name in CAMERA_NAMES
+        if (bool(values['overhead']) if name == 'overhead' else name in said)
+    ]
 
 
 def _cameras_nodes(values: Values) -> list[NodeSpec]:

@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from so101_bringup.wiring import NodeSpec, Value, Wiring, environment
+from so101_bringup.wiring import NodeSpec, Setting, Wiring, environment
 from so101_node.error import UserError
 
 
@@ -86,7 +86,7 @@ def _nodes(
     return actions
 
 
-def _type(value: Value | list[str] | list[float]) -> Any:
+def _type(value: Setting) -> Any:
     """Return the type of a parameter; a list without anything in it is one of texts."""
     if not isinstance(value, list):
         return type(value)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import IO, Any
 
-from so101_bringup.wiring import NodeSpec, Value, executable
+from so101_bringup.wiring import NodeSpec, Setting, executable
 
 # A node has this long to close what it holds: the driver's torque, the recorder's bag.
 STOP_TIMEOUT = 15.0
@@ -100,7 +100,7 @@ def command(node: NodeSpec) -> list[str]:
     return [*line, '--', *node.arguments] if node.arguments else line
 
 
-def parameter_text(value: Value | list[str] | list[float]) -> str:
+def parameter_text(value: Setting) -> str:
     """Return a parameter value as YAML that keeps its type: JSON is YAML."""
     return json.dumps(value, ensure_ascii=False)
 

@@ -23,6 +23,7 @@ from so101_node.lifetime import END_WITH_PARENT
 from so101_node.robot_file import Robot
 
 Value = bool | int | float | str
+Setting = Value | list[str] | list[float]  # of a parameter
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class NodeSpec:
     package: str
     executable: str
     name: str
-    parameters: Mapping[str, Value | list[str] | list[float]] = field(default_factory=dict)
+    parameters: Mapping[str, Setting] = field(default_factory=dict)
     ends_graph: bool = False
     namespace: str = ''
     remappings: Mapping[str, str] = field(default_factory=dict)

@@ -221,7 +221,7 @@ def test_images_are_judged_wherever_there_are_some(
     nodes = {node.label: node for node in wiring.nodes(wiring.values(given))}
     assert ('image_health' in nodes) is judged
     if judged:
-        assert nodes['image_health'].parameters == {'overhead': False}
+        assert nodes['image_health'].parameters == {'cameras': ['wrist']}
 
 
 def test_cameras_alone() -> None:

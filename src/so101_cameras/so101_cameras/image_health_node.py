@@ -8,7 +8,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from so101_cameras.image_health import Change, ImageHealth
 from so101_cameras.picture import Compressed, Raw
 from so101_cameras.poses import Poses
-from so101_description.cameras import present
 from so101_node.clocks import Clocks
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.mailbox import Mailbox
@@ -27,7 +26,9 @@ _PUBLISHERS = 10
 
 @dataclass(frozen=True)
 class Parameters:
-    overhead: bool = parameter(True, 'Whether there is an overhead camera')
+    cameras: list[str] = parameter(
+        list(CAMERAS), 'Cameras that the robot has', choices=tuple(CAMERAS)
+    )
 
 
 class Camera:
@@ -99,7 +100,7 @@ class ImageHealthNode(Node):
         given = declare(self, Parameters)
         self._poses = Poses()
         self._joints = Mailbox(self, JOINT_STATES)
-        self._cameras = [Camera(self, name, self._poses) for name in present(given.overhead)]
+        self._cameras = [Camera(self, name, self._poses) for name in given.cameras]
         self._looks = 0
         self._diagnostics = Diagnostics(self, self._statuses)
         self.create_timer(_PERIOD, self._look)

@@ -125,7 +125,7 @@ def test_faults_are_told_as_they_begin_and_end_and_what_is_published_is_heard(gr
 @pytest.mark.timeout(60)
 def test_a_robot_without_an_overhead_camera_does_not_miss_it(graph: Any) -> None:
     health = Health(graph)
-    graph.start(MODULE, overhead=False)
+    graph.start(MODULE, cameras=['wrist'])
     graph.wait_for(lambda: health.heard > 1, 'status')
     assert set(health.level) == {'wrist'}
     assert 'no image of the wrist camera' in health.message['wrist']

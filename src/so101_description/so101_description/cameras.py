@@ -49,8 +49,3 @@ IMAGE_SHAPE = (480, 640, 3)
 def on_arm(name: str) -> bool:
     """Return whether that camera moves with the arm."""
     return CAMERAS[name].link != BASE
-
-
-def present(overhead: bool) -> list[str]:
-    """Return the names of the cameras of a robot with or without its overhead camera."""
-    return [name for name in CAMERAS if overhead or name != 'overhead']

@@ -17,7 +17,6 @@ from rclpy.serialization import deserialize_message
 from rosbags.serde import SerdeError
 from std_msgs.msg import String
 
-from so101_description.cameras import present
 from so101_episodes import salvage
 from so101_episodes.bag import Channel, message_definitions
 from so101_episodes.claim import alone
@@ -77,7 +76,9 @@ class Parameters:
     checkpoint: str = parameter(
         '', 'Checkpoint that drives the arm: for episode.json, when episodes/notes has none'
     )
-    overhead: bool = parameter(True, 'Whether there is an overhead camera')
+    cameras: list[str] = parameter(
+        list(CAMERAS), 'Cameras that the robot has', choices=tuple(CAMERAS)
+    )
     min_free_mb: int = parameter(500, 'No episode starts with less free space than this', low=0)
 
 
@@ -132,7 +133,7 @@ class Recorder(Node):
         self._salvager = ThreadPoolExecutor(1, thread_name_prefix='salvage')
         self._stopping = threading.Event()
 
-        self._cameras = present(self._settings.overhead)
+        self._cameras = self._settings.cameras
         self._mailboxes = {
             Mailbox(self, topic._replace(qos=patient(topic.qos)), raw=True): topic
             for topic in recorded(self._cameras)

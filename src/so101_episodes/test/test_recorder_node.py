@@ -316,7 +316,7 @@ def test_a_label_a_reason_and_notes_are_in_the_episode_whenever_they_come(
 def test_without_the_overhead_camera_it_is_neither_recorded_nor_missed(
     graph: Any, tmp_path: Path
 ) -> None:
-    graph.start(MODULE, directory=tmp_path, overhead=False)
+    graph.start(MODULE, directory=tmp_path, cameras=['wrist'])
     health = Health(graph)
     _, path = graph.call(EPISODE_START)
     graph.wait_for(lambda: health.values.get('marks') == '2', 'two marks')

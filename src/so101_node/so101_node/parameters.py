@@ -26,7 +26,10 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Describe one parameter; its type is the annotation. `low` and `high` are inclusive."""
+    """Describe one parameter; its type is the annotation. `low` and `high` are inclusive.
+
+    Each entry of a list has to be one of `choices`.
+    """
     metadata = {'description': description, 'low': low, 'high': high, 'choices': choices}
     if isinstance(default, list):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
@@ -80,6 +83,7 @@ def checked(field: dataclasses.Field, value: Any, name: str = '') -> Any:
         raise UserError(f'{name}: {value} is too small; give at least {low}')
     if high is not None and value > high:
         raise UserError(f'{name}: {value} is too large; give at most {high}')
-    if choices and value not in choices:
-        raise UserError(f'{name}: {value!r} is none of {", ".join(choices)}')
+    for one in value if isinstance(value, list) else [value]:
+        if choices and one not in choices:
+            raise UserError(f'{name}: {one!r} is none of {", ".join(choices)}')
     return value

@@ -15,7 +15,6 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
-from so101_description.cameras import present
 from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_node import topics
 from so101_node.diagnostics import Diagnostics, Level, Status
@@ -86,7 +85,9 @@ class Parameters:
     max_velocity: float = parameter(3.0, 'Limit of what is asked of a joint, rad/s', low=0.1)
     max_acceleration: float = parameter(15.0, 'The same, rad/s^2', low=1.0)
     max_jerk: float = parameter(400.0, 'The same, rad/s^3', low=10.0)
-    overhead: bool = parameter(True, 'Whether the robot has its overhead camera')
+    cameras: list[str] = parameter(
+        list(topics.CAMERAS), 'Cameras that the robot has', choices=tuple(topics.CAMERAS)
+    )
     device: str = parameter('auto', 'Where the model runs', choices=('auto', 'cpu', 'cuda'))
     threads: int = parameter(0, 'CPU threads of the model; 0: half of the cores', low=0)
     max_observation_age: float = parameter(
@@ -114,7 +115,7 @@ class PolicyNode(Node):
         super().__init__('policy')
         self._settings = declare(self, Parameters)
         self._local = self._settings.inference == 'local'
-        self._cameras = present(self._settings.overhead)
+        self._cameras = self._settings.cameras
         self._task = ''
         self._fault = ''  # why the driver holds the arm
         self._reference: JointState | None = None  # the latest, while the policy is disabled

@@ -362,7 +362,7 @@ def test_a_camera_that_the_robot_lacks_is_not_waited_for_but_may_be_needed(
     smolvla: Path, one_eyed: Path, end: Any
 ) -> None:
     with closing(Robot(('wrist',))) as robot:
-        process = end(start(one_eyed, overhead=False))
+        process = end(start(one_eyed, cameras=['wrist']))
         robot.task.publish(String(data='put the cube in the bowl'))
         robot.wait(lambda: enabling(robot).success)
         robot.wait(lambda: len(robot.trajectories) >= 3)

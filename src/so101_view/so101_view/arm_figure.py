@@ -1,11 +1,11 @@
 """The arm as the page shows it: joint values for a person, and lines to be drawn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_description.cameras import CAMERAS
 from so101_description.joints import JOINTS, URDF_LIMITS
 from so101_description.kinematics import BASE, GRIPPER_FRAME, link_poses
 from so101_description.units import radians_to_dataset
@@ -27,14 +27,14 @@ _LINE = (
 _JAW_TIP = np.array([-0.01136, -0.076, 0.019, 1.0])
 
 
-def robot() -> dict[str, Any]:
-    """Return what does not change: cameras, joints, limits, the square in which objects lie.
+def robot(cameras: Sequence[str]) -> dict[str, Any]:
+    """Return what does not change: these cameras, joints, limits, the square in which objects lie.
 
     Joint values are degrees, and of the gripper the percentage of its range; metres.
     """
     low, high = radians_to_dataset(np.array(list(URDF_LIMITS.values())).T)
     return {
-        'cameras': sorted(CAMERAS),
+        'cameras': sorted(cameras),
         'joints': JOINTS,
         'units': ['°' if joint != 'gripper' else '%' for joint in JOINTS],
         'low': low.round(1).tolist(),

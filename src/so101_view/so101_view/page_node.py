@@ -57,6 +57,9 @@ class Parameters:
         'Address at which the page is served: this machine only. At another, whoever reaches it '
         'can use its buttons',
     )
+    cameras: list[str] = parameter(
+        list(topics.CAMERAS), 'Cameras that the robot has', choices=tuple(topics.CAMERAS)
+    )
 
 
 class PageNode(Node):
@@ -65,6 +68,7 @@ class PageNode(Node):
     def __init__(self) -> None:
         super().__init__('page')
         settings = declare(self, Parameters)
+        self._cameras = settings.cameras
         self._board = Board()
         self._health = Health()
         self._mailboxes: dict[str, Mailbox] = {}  # while somebody looks; by section
@@ -135,7 +139,7 @@ class PageNode(Node):
         if not watched:
             self._look_away()
             return
-        self._put('robot', arm_figure.robot())
+        self._put('robot', arm_figure.robot(self._cameras))
         self._mailboxes = {
             'measured': Mailbox(self, _newest(topics.JOINT_STATES)),
             'reference': Mailbox(self, _newest(topics.REFERENCE)),
@@ -160,7 +164,7 @@ class PageNode(Node):
         if self._ticks % _JOINTS_EVERY == 0:
             self._take_joints()
         self._ticks += 1
-        for camera in topics.CAMERAS:
+        for camera in self._cameras:
             for message, _ in self._mailboxes[camera].take():
                 self._take_image(camera, message)
         for message, _ in self._mailboxes['health'].take():
@@ -173,7 +177,8 @@ class PageNode(Node):
 
     def _choose_images(self) -> None:
         """Listen to each camera's JPEGs; where nobody publishes any, to its raw images."""
-        for camera, of in topics.CAMERAS.items():
+        for camera in self._cameras:
+            of = topics.CAMERAS[camera]
             only_raw = self.count_publishers(of.image.name) and not self.count_publishers(
                 of.compressed.name
             )

@@ -46,8 +46,8 @@ class Parameters:
         'that another program writes, s16le, mono, 48 kHz; empty: no sound',
     )
     fps: int = parameter(30, 'Frames a second', low=1, high=60)
-    overhead: bool = parameter(
-        True, 'Overhead camera, with the wrist camera as an inset; else the wrist camera alone'
+    cameras: list[str] = parameter(
+        list(CAMERAS), 'Cameras that the robot has', choices=tuple(CAMERAS)
     )
 
 
@@ -60,7 +60,8 @@ class VideoNode(Node):
         self._directory = Path(self._settings.directory)
         if '/' in self._settings.prefix:
             raise UserError(f'parameter prefix: {self._settings.prefix} has a /; it is no folder')
-        self._layout = Layout() if self._settings.overhead else Layout('wrist', None)
+        both = 'overhead' in self._settings.cameras
+        self._layout = Layout() if both else Layout('wrist', None)
         self._mailboxes: dict[str, list[Mailbox]] = {camera: [] for camera in self._layout.cameras}
         self._caption = LiveCaption()
         self._film: Film | None = None

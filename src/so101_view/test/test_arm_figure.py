@@ -25,6 +25,6 @@ def test_an_open_jaw_is_further_from_the_other_finger() -> None:
 
 
 def test_limits_are_in_the_same_units() -> None:
-    assert robot()['low'][-1] == 0
-    assert robot()['high'][-1] == 100
-    assert robot()['high'][0] == pytest.approx(110, abs=0.1)
+    assert robot(['wrist'])['low'][-1] == 0
+    assert robot(['wrist'])['high'][-1] == 100
+    assert robot(['wrist'])['high'][0] == pytest.approx(110, abs=0.1)

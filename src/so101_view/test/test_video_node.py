@@ -164,7 +164,7 @@ def test_without_sound_and_with_one_camera_there_is_a_video_and_the_sound_comes_
 ) -> None:
     wrist = publisher(graph, 'wrist', 'jpeg')
     microphone = tmp_path / 'microphone'
-    video = Video(graph, tmp_path / 'out', overhead=False, microphone=f'file:{microphone}')
+    video = Video(graph, tmp_path / 'out', cameras=['wrist'], microphone=f'file:{microphone}')
     graph.wait_for(lambda: wrist.get_subscription_count() > 0, 'subscription')
     wrist.publish(jpeg(GREY))
     video.wait_for(lambda v: v['sound'] == 'silence' and float(v['seconds']) > 0, 'silence')
