@@ -140,8 +140,13 @@ class ImageHealth:
     those of this moment.
     """
 
-    def __init__(self, name: str, poses: Poses, now: int, nominal: float = RATE) -> None:
-        """`name`: the camera's; `poses`: of the arm; `nominal`: images a second."""
+    def __init__(
+        self, name: str, poses: Poses, now: int, nominal: float = RATE, patience: int = SILENCE
+    ) -> None:
+        """`name`: the camera's; `poses`: of the arm; `nominal`: images a second.
+
+        `patience`: until the first image.
+        """
         self.faults: dict[Kind, Fault] = {}
         self.seen: Look | None = None  # the last one
         self.shift: Shift | None = None  # the last one that could be told
@@ -149,6 +154,7 @@ class ImageHealth:
         self.age = 0  # of the last image, when it arrived
         self._name = name
         self._nominal = nominal
+        self._patience = patience
         self._poses = poses
         self._on_arm = on_arm(name)
         self._changes: list[Change] = []
@@ -166,6 +172,11 @@ class ImageHealth:
         self._usually_burnt: float | None = None
         self._late, self._ahead = _Lasting(_FOR), _Lasting(_FOR)
         self._burnt, self._drifts, self._tinted = (_Lasting(_TWO_LOOKS) for _ in range(3))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was an image yet."""
+        return self._first is not None
 
     @property
     def arrived(self) -> int:
@@ -197,7 +208,7 @@ class ImageHealth:
     def _silence(self, now: int) -> None:
         seconds = (now - self._arrived) * 1e-9
         text = f'no image of the {self._name} camera for {seconds:.1f} s'
-        if now - self._arrived > SILENCE:
+        if now - self._arrived > (self._patience if self._first is None else SILENCE):
             self._begin(Kind.SILENT, self._arrived, text)
 
     def _judge_rate(self, arrived: int, captured: int) -> None:

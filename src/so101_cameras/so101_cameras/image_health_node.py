@@ -20,6 +20,9 @@ from so101_node.topics import CAMERAS, JOINT_STATES, Topic
 # Seconds from one look at what came to the next: three images of each camera.
 _PERIOD = 0.1
 
+# Nanoseconds until a camera's first image: a graph starts, and a camera takes its time to open.
+_PATIENCE = 10_000_000_000
+
 # Looks from one to the next at who publishes what.
 _PUBLISHERS = 10
 
@@ -36,7 +39,8 @@ class Camera:
 
     def __init__(self, node: Node, name: str, poses: Poses) -> None:
         self.name = name
-        self.health = ImageHealth(name, poses, Clocks.read().steady)
+        now = Clocks.read().steady
+        self.health = ImageHealth(name, poses, now, patience=_PATIENCE)
         self._node = node
         self._hear(CAMERAS[name].compressed)
 
@@ -62,8 +66,10 @@ class Camera:
     def status(self, now: int) -> Status:
         faults = self.health.faults
         blind = any(kind.blind for kind in faults)
-        level = Level.ERROR if blind else Level.WARN if faults else Level.OK
-        message = '; '.join(map(str, faults.values())) or f'{self.health.rate.hz:.0f} a second'
+        begun = self.health.begun
+        level = Level.ERROR if blind else Level.OK if begun and not faults else Level.WARN
+        well = f'{self.health.rate.hz:.0f} a second' if begun else 'no image yet'
+        message = '; '.join(map(str, faults.values())) or well
         return Status(f'image_health/{self.name}', level, message, self._figures(now))
 
     def _hear(self, topic: Topic) -> None:

@@ -272,6 +272,17 @@ def test_one_image_that_comes_late_or_not_at_all_is_no_fault() -> None:
     assert 19 < stream.health.rate.hz < 30
 
 
+def test_a_first_image_is_waited_for_as_long_as_is_said() -> None:
+    patient = ImageHealth('overhead', Poses(), 0, patience=10 * S)
+    assert patient.look(10 * S) == []
+    assert not patient.begun
+    (change,) = patient.look(10 * S + MS)
+    assert (change.fault.kind, change.fault.since) == (Kind.SILENT, 0)
+    patient.image(11 * S, 11 * S, Compressed(SCENES[0]))
+    (change,) = patient.look(11 * S + 501 * MS)  # one that has begun is not
+    assert (change.fault.kind, change.fault.since) == (Kind.SILENT, 11 * S)
+
+
 @given(seed=st.integers(0, 2**32), busy=st.integers(1, 100))
 @settings(max_examples=25)
 def test_realistic_jitter_raises_no_alarm(seed: int, busy: int) -> None:

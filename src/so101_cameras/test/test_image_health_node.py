@@ -128,4 +128,6 @@ def test_a_robot_without_an_overhead_camera_does_not_miss_it(graph: Any) -> None
     graph.start(MODULE, cameras=['wrist'])
     graph.wait_for(lambda: health.heard > 1, 'status')
     assert set(health.level) == {'wrist'}
-    assert 'no image of the wrist camera' in health.message['wrist']
+    assert (health.level['wrist'], health.message['wrist']) == (1, 'no image yet')
+    graph.wait_for(lambda: health.level['wrist'] == 2, 'a camera that does not')
+    assert 'no image of the wrist camera for 10' in health.message['wrist']

@@ -75,7 +75,7 @@ def nothing_left_in_shared_memory() -> Iterator[None]:
     before = {path.name for path in Path('/dev/shm').iterdir()}
     yield
     left = {path.name for path in Path('/dev/shm').iterdir()} - before
-    others = ('fastrtps', 'fastdds')  # of nodes, in other tests
+    others = ('fastrtps', 'fastdds', 'sem.mp')  # of nodes and data loaders, in other tests
     assert not [name for name in left if not name.startswith(others)]
 
 
