@@ -59,8 +59,8 @@ def test_it_is_smooth_from_rest_to_rest(speed: float, seconds: float, since: flo
     assert steps.min() > 0.009
     assert steps.max() < 0.031
     mean = (move.velocities[1:] + move.velocities[:-1]) / 2
-    pace = np.diff(move.positions, axis=0) / steps[:, None]
-    np.testing.assert_allclose(pace, mean, atol=0.1)
+    # The positions are off by ticks, the velocities are not.
+    assert np.abs(np.diff(move.positions, axis=0) - mean * steps[:, None]).max() < 1.5 * TICK
     change = np.diff(move.velocities, axis=0) / steps[:, None]
     # The motion's own, getting up to speed in 0.3 s, and what is left of the ticks.
     assert np.abs(change).max() < 3.5 * speed**2 + 1.5 * 1.44 * speed / 0.3 + 2

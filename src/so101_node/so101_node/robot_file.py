@@ -23,7 +23,7 @@ from so101_description.cameras import CAMERAS
 from so101_description.joints import GRIPPER, HOME, JOINTS
 from so101_description.units import radians_to_dataset
 from so101_node.error import UserError
-from so101_node.parameters import checked, parameter
+from so101_node.field import checked, parameter
 
 # Where the file lies unless a command is told: named by a variable, or in the current folder.
 VARIABLE = 'SO101_ROBOT'
