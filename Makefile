@@ -27,7 +27,7 @@ test: build lint ## Every test; PYTEST_ARGS="-k name"
 	    $(addprefix --ignore=,$(POLICIES)) $(PYTEST_ARGS) || $(NONE_CHOSEN); }
 	$(ENVIRONMENT) && { python -m pytest -m alone $(PYTEST_ARGS) || $(NONE_CHOSEN); }
 
-lint: build ## Style, types, package manifests
+lint: build ## Style and types
 	$(ENVIRONMENT) && ruff check . && ruff format --check .
 	$(ENVIRONMENT) && mypy $(wildcard src/*/so101_*) bench tools
 

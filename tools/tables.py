@@ -312,7 +312,12 @@ def _findings(area: str) -> str:
     return _rows(
         ('finding', '', 'means', 'cure'),
         (
-            (_code(kind.id), kind.level.value, kind.means, kind.cure)
+            (
+                _code(kind.id),
+                kind.level.value,
+                kind.means,
+                kind.cure.replace('{cure}', 'of the fault'),
+            )
             for kind in examination.kinds()
             if kind.area == area
         ),

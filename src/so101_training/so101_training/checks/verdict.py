@@ -101,7 +101,7 @@ class Judgement:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what --json writes; the schema stands in the package's README."""
+        """Return what --json writes; the schema stands in docs/training.md."""
         return {
             'so101_check': FORM,
             'title': self.title,

@@ -37,7 +37,7 @@ MIXED_FIRMWARE = warning(
 REPORTS = error(
     'servos.reports_fault',
     'A servo reports a fault of its own: voltage, encoder, temperature, current or overload.',
-    '{cure}',
+    '{cure} (docs/troubleshooting.md)',
 )
 HOT = warning(
     'servos.hot',
