@@ -39,11 +39,12 @@ class CameraFault(StrEnum):
 _LATE = 10
 _AHEAD = 0.1
 
-# Times by which it becomes brighter with each image, and altogether.
-_RAMP, _DRIFT = 1.02, 1.5
+# What is left of its brightness with each image, and at last. Not brighter: a light table would be
+# white all over.
+_RAMP, _DRIFT = 0.975, 0.6
 
-# How many times as strong red becomes.
-_TINT = 1.4
+# What is left of its red.
+_TINT = 0.7
 
 EFFECTS = {
     CameraFault.SILENT: 'no message of it at all',
@@ -53,8 +54,8 @@ EFFECTS = {
     CameraFault.WHITE: 'every pixel is 255',
     CameraFault.SMALL: 'images of half the width and height',
     CameraFault.BURNT: 'the upper half of every image is 255',
-    CameraFault.DRIFT: 'it becomes brighter, in 0.7 s by half',
-    CameraFault.TINT: 'red is 1.4 times as strong',
+    CameraFault.DRIFT: 'it becomes darker, in 0.7 s by four tenths',
+    CameraFault.TINT: 'red is 0.7 times as strong',
     CameraFault.LATE: 'images come ten frames after their capture',
     CameraFault.AHEAD: 'stamps are 0.1 s in the future',
 }
@@ -136,7 +137,7 @@ class CameraTrouble:
                 seen = seen.copy()
                 seen[: len(seen) // 2] = 255
             case CameraFault.DRIFT:
-                seen = _times(seen, min(_RAMP**self._age, _DRIFT))
+                seen = _times(seen, max(_RAMP**self._age, _DRIFT))
             case CameraFault.TINT:
                 seen = _times(seen, (_TINT, 1.0, 1.0))
             case CameraFault.FROZEN if self._last is not None:
