@@ -83,9 +83,9 @@ def test_affine_is_torchvisions(
     theirs = reference.affine(
         tensor(frame), angle, list(translate), scale, list(shear), mode, 0, center
     )
-    # OpenCV rounds a position to a 32nd of a pixel, over which the scene changes by 0.4 on average,
-    # and both round to whole levels. Where the nearest pixel is a matter of rounding, it is the
-    # next one.
+    # OpenCV rounds a position to a 32nd of a pixel, over which the scene changes by 0.4 on
+    # average, and both round to whole levels. Where the nearest pixel is a matter of rounding, it
+    # is the next one.
     assert np.abs(difference(ours, theirs)).mean() <= 1.0
 
 
