@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from so101_bringup.command import show_arguments
-from so101_bringup.graphs import WIRINGS
+from so101_bringup.graphs import TELEOP, WIRINGS
 from so101_bringup.wiring import Wiring, share
 from so101_episodes.episode import Episode
 
@@ -108,4 +108,5 @@ def test_teleoperation_in_simulation_until_ctrl_c(tmp_path: Path) -> None:
     launched.send_signal(signal.SIGINT)
     rest, _ = launched.communicate(timeout=60)
     assert 'following' in shown[-1], shown
-    assert rest.count('process has finished cleanly') == 6, rest
+    nodes = TELEOP.nodes(TELEOP.values({'sim': 'true'}))
+    assert rest.count('process has finished cleanly') == len(nodes), rest
