@@ -23,7 +23,7 @@ _CLOSING = 5.0
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     camera: str = parameter(
         'wrist', 'Which camera of the robot it is: its topics', choices=tuple(CAMERAS)
     )
@@ -40,16 +40,6 @@ class Parameters:
     width: int = parameter(IMAGE_SHAPE[1], 'Width of the images, pixels', low=16, high=4096)
     height: int = parameter(IMAGE_SHAPE[0], 'Height of the images, pixels', low=16, high=4096)
     fps: float = parameter(30.0, 'Frames per second', low=1, high=240)
-    exposure: int = parameter(
-        0, 'Exposure time, microseconds; 0: automatic', low=0, high=1_000_000
-    )
-    gain: int = parameter(
-        0, "Gain, in the camera's own units; 0: automatic, or as it is", low=0, high=100_000
-    )
-    white_balance: int = parameter(0, 'White balance, kelvin; 0: automatic', low=0, high=10_000)
-    focus: int = parameter(
-        -1, "Focus, in the camera's own units; -1: automatic, or as it is", low=-1, high=10_000
-    )
     loop: bool = parameter(True, 'Play a video again and again; false: the node ends with it')
     episode: int = parameter(0, 'Which episode of a dataset is played', low=0, high=1_000_000)
     camera_info: str = parameter(
@@ -62,13 +52,12 @@ def source_of(settings: Parameters, kernel: Kernel) -> Source:
 
     What only one kind of source needs is imported for that one.
     """
-    wanted = Settings(settings.exposure, settings.gain, settings.white_balance, settings.focus)
     device, width, height = settings.device, settings.width, settings.height
     match settings.source:
         case 'realsense':
             from so101_cameras.sources.realsense import RealSenseSource
 
-            return RealSenseSource(device, width, height, settings.fps, wanted)
+            return RealSenseSource(device, width, height, settings.fps, settings)
         case 'video':
             from so101_cameras.sources.video import VideoSource
 
@@ -81,7 +70,7 @@ def source_of(settings: Parameters, kernel: Kernel) -> Source:
                 episode=settings.episode,
             )
         case 'v4l2':
-            return V4l2Source(device, width, height, settings.fps, wanted, kernel=kernel)
+            return V4l2Source(device, width, height, settings.fps, settings, kernel=kernel)
         case source:
             raise ValueError(f'no source {source}: parameter source has a choice too many')
 

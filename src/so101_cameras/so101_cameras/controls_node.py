@@ -15,19 +15,9 @@ from so101_node.parameters import declare, parameter
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Settings):
     device: str = parameter(
         '', 'Serial number, USB port (1-2) or path of the camera; empty for the only one'
-    )
-    exposure: int = parameter(
-        0, 'Exposure time, microseconds; 0: automatic', low=0, high=1_000_000
-    )
-    gain: int = parameter(
-        0, "Gain, in the camera's own units; 0: automatic, or as it is", low=0, high=100_000
-    )
-    white_balance: int = parameter(0, 'White balance, kelvin; 0: automatic', low=0, high=10_000)
-    focus: int = parameter(
-        -1, "Focus, in the camera's own units; -1: automatic", low=-1, high=10_000
     )
 
 
@@ -36,11 +26,7 @@ class ControlsNode(Node):
         """`kernel` has the V4L2 cameras; the running one if None."""
         super().__init__('controls')
         given = declare(self, Parameters)
-        self._watch = ControlWatch(
-            given.device,
-            Settings(given.exposure, given.gain, given.white_balance, given.focus),
-            kernel=kernel,
-        )
+        self._watch = ControlWatch(given.device, given, kernel=kernel)
         self._problem = ''
         self._diagnostics = Diagnostics(self, self._statuses)
         self.create_timer(1.0, self._look)

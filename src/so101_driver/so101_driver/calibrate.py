@@ -296,7 +296,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--role', choices=('follower', 'leader'), default='follower', help='(%(default)s)'
     )
-    parser.add_argument('--robot', default='', help='robot file; default: ./robot.yaml')
+    robot_file.add_option(parser)
     given = parser.parse_args(words)
     try:
         arm = robot_file.load(given.robot).of(given.role)

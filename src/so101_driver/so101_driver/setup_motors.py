@@ -241,7 +241,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--role', choices=('follower', 'leader'), default='follower', help='(%(default)s)'
     )
-    parser.add_argument('--robot', default='', help='robot file; default: ./robot.yaml')
+    robot_file.add_option(parser)
     parser.add_argument(
         '--check', action='store_true', help='only list the motors; change nothing'
     )

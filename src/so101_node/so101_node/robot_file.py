@@ -8,6 +8,7 @@ What it leaves out has the default of the dataclasses below. so101_bringup/confi
 the one to copy.
 """
 
+import argparse
 import dataclasses
 import difflib
 import math
@@ -114,6 +115,16 @@ def load(given: str = '') -> Robot:
     """
     path = find(given)
     return Robot() if path is None else read(path)
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Give a command the option --robot, whose text `load` takes."""
+    parser.add_argument(
+        '--robot',
+        default='',
+        metavar='FILE',
+        help=f'the robot file; default: ${VARIABLE}, else {NAME} here',
+    )
 
 
 def find(given: str = '') -> Path | None:

@@ -1,10 +1,12 @@
 """An arm as far as the doctor gets at it: its calibration, its reading or why there is none."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from so101_bringup.doctor import arm_reading
 from so101_bringup.doctor.arm_reading import ROUNDS, ArmReading
+from so101_bringup.doctor.finding import Finding, skipped
 from so101_bringup.doctor.machine import Machine
 from so101_driver import calibration_file
 from so101_driver.calibration import Calibration, Role
@@ -43,6 +45,17 @@ def look(
     finally:
         opened.close()
     return replace(view, reading=reading)
+
+
+def judged_each(
+    area: str, views: Iterable[ArmView], judged: Callable[[ArmReading], Iterator[Finding]]
+) -> Iterator[Finding]:
+    """Yield what is found in the reading of each arm, or that it was not read."""
+    for view in views:
+        if view.reading is None or not view.reading.tables:
+            yield skipped(area, f'{view.role} arm: not read', arm=view.role)
+        else:
+            yield from judged(view.reading)
 
 
 def _closed(machine: Machine, port: str) -> str:

@@ -75,12 +75,7 @@ def _subject(given: argparse.Namespace) -> Subject:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='doctor', description=DESCRIPTION)
-    parser.add_argument(
-        '--robot',
-        default='',
-        metavar='FILE',
-        help='the robot file; default: $SO101_ROBOT, else robot.yaml here',
-    )
+    robot_file.add_option(parser)
     parser.add_argument(
         '--only',
         default='',

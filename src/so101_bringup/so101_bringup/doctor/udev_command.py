@@ -105,12 +105,7 @@ def _run(words: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='udev', description=DESCRIPTION)
-    parser.add_argument(
-        '--robot',
-        default='',
-        metavar='FILE',
-        help='the robot file; default: $SO101_ROBOT, else robot.yaml here',
-    )
+    robot_file.add_option(parser)
     for role in ROLES:
         parser.add_argument(
             f'--{role}', default='', metavar='WHICH', help='its serial number, path or USB port'

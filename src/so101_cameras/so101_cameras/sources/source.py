@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from so101_cameras.image import Array
 from so101_cameras.intrinsics import Intrinsics
+from so101_node.field import parameter
 
 FALLEN_BACK = 'a USB 3 camera on USB 2: use a USB 3 port and cable'
 
@@ -27,16 +28,18 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user asks of any camera.
+    """What a user asks of any camera; the nodes that set a camera have these parameters."""
 
-    `exposure` in microseconds, `white_balance` in kelvin; 0 is automatic. `gain` in the camera's
-    own units; 0 leaves it, or its automatic, as it is. `focus` in its own units; -1 is automatic.
-    """
-
-    exposure: int = 0
-    gain: int = 0
-    white_balance: int = 0
-    focus: int = -1
+    exposure: int = parameter(
+        0, 'Exposure time, microseconds; 0: automatic', low=0, high=1_000_000
+    )
+    gain: int = parameter(
+        0, "Gain, in the camera's own units; 0: automatic, or as it is", low=0, high=100_000
+    )
+    white_balance: int = parameter(0, 'White balance, kelvin; 0: automatic', low=0, high=10_000)
+    focus: int = parameter(
+        -1, "Focus, in the camera's own units; -1: automatic", low=-1, high=10_000
+    )
 
 
 @dataclass(frozen=True)

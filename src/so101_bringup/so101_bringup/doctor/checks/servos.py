@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from so101_bringup.doctor.arm_reading import SYNC_READ_FIRMWARE, ArmReading
-from so101_bringup.doctor.finding import Finding, error, skipped, sound, warning
+from so101_bringup.doctor.arm_view import judged_each
+from so101_bringup.doctor.finding import Finding, error, sound, warning
 from so101_bringup.doctor.subject import Subject
 from so101_driver.registers import (
     MAX_TEMPERATURE,
@@ -60,11 +61,7 @@ _WARM = 55
 
 
 def find(subject: Subject) -> Iterator[Finding]:
-    for view in subject.arms:
-        if view.reading is None or not view.reading.tables:
-            yield skipped(AREA, f'{view.role} arm: not read', arm=view.role)
-        else:
-            yield from judged(view.reading)
+    yield from judged_each(AREA, subject.arms, judged)
 
 
 def judged(reading: ArmReading) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from so101_bringup.doctor.arm_reading import ArmReading
-from so101_bringup.doctor.finding import Finding, error, skipped, sound, warning
+from so101_bringup.doctor.arm_view import judged_each
+from so101_bringup.doctor.finding import Finding, error, sound, warning
 from so101_bringup.doctor.subject import Subject
 from so101_driver.registers import MAX_VOLTAGE, PRESENT_VOLTAGE
 
@@ -49,11 +50,7 @@ _UNEVEN = 0.8
 
 
 def find(subject: Subject) -> Iterator[Finding]:
-    for view in subject.arms:
-        if view.reading is None or not view.reading.tables:
-            yield skipped(AREA, f'{view.role} arm: not read', arm=view.role)
-        else:
-            yield from judged(view.reading)
+    yield from judged_each(AREA, subject.arms, judged)
 
 
 def judged(reading: ArmReading) -> Iterator[Finding]:
