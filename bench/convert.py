@@ -62,8 +62,8 @@ RECORDED = {JOINT_STATES.name, REFERENCE.name, *(c.compressed.name for c in CAME
 
 def record(folder: Path, episodes: int, noise: float) -> None:
     """Record demonstrations in simulation."""
-    words = [f'num_episodes:={episodes}', f'episode_time:={_SECONDS}', 'reset_time:=0.5']
-    words += ['sim:=true', 'direct_reset:=true', 'page:=false', f'recordings:={folder}']
+    words = [f'num_episodes:={episodes}', f'episode_time:={_SECONDS}', 'hand:=waves']
+    words += ['sim:=true', 'page:=false', f'recordings:={folder}']
     command = [sys.executable, '-m', 'so101_bringup', 'record', *words]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     if noise:

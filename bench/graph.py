@@ -65,6 +65,9 @@ class Still:
     def __init__(self, calibration: Calibration) -> None:
         self._middle = (calibration.lower + calibration.upper) / 2
 
+    def take(self, joints: NDArray[np.bool_], angles: Array, seconds: float) -> None:
+        """Nothing: a joint that is let go of is where it was."""
+
     def pose(self, seconds: float) -> Array:
         return self._middle
 

@@ -80,6 +80,9 @@ class Sines:
     def __init__(self, calibration: Calibration) -> None:
         self._middle = (calibration.lower + calibration.upper) / 2
 
+    def take(self, joints: NDArray[np.bool_], angles: Array, seconds: float) -> None:
+        """Nothing: none is ever taken away."""
+
     def pose(self, seconds: float | Array) -> Array:
         """Return radians, shape (..., 6), at seconds of time.monotonic()."""
         angle = 2 * np.pi * _FREQUENCY * np.asarray(seconds)[..., None] + _PHASES
@@ -91,6 +94,9 @@ class Still:
 
     def __init__(self, calibration: Calibration) -> None:
         self._middle = (calibration.lower + calibration.upper) / 2
+
+    def take(self, joints: NDArray[np.bool_], angles: Array, seconds: float) -> None:
+        """Nothing: a joint that is let go of is where it was."""
 
     def pose(self, seconds: float) -> Array:
         return self._middle

@@ -24,7 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from so101_bringup import command, demo
 from so101_bringup.doctor import examination
 from so101_bringup.graphs import WIRINGS
-from so101_bringup.wiring import Wiring
+from so101_bringup.wiring import Argument, Wiring
 from so101_node import topics
 from so101_node.robot_file import SOURCES, CameraSetting, Robot
 from so101_node.topics import Service, Topic
@@ -75,7 +75,7 @@ def _arguments(wiring: Wiring) -> str:
         (
             (
                 _code(one.name),
-                _code(one.default_text),
+                _defaults(one),
                 _values(type(one.default), one.low, one.high, one.choices),
                 _code(one.key),
                 one.description,
@@ -83,6 +83,11 @@ def _arguments(wiring: Wiring) -> str:
             for one in wiring.arguments
         ),
     )
+
+
+def _defaults(argument: Argument) -> str:
+    simulated = argument.in_simulation_text
+    return _code(argument.default_text) + (f', with sim {_code(simulated)}' if simulated else '')
 
 
 def parameters(node: str = '') -> str:

@@ -118,10 +118,12 @@ def show_arguments(wiring: Wiring) -> str:
     """Return the arguments as `ros2 launch --show-args` shows them."""
     lines = ["Arguments (pass arguments as '<name>:=<value>'):"]
     for argument in wiring.arguments:
+        simulated = argument.in_simulation_text
         lines += [
             '',
             f"    '{argument.name}':",
             f'        {argument.description}',
-            f"        (default: '{argument.default_text}')",
+            f"        (default: '{argument.default_text}'"
+            + (f", with sim: '{simulated}')" if simulated else ')'),
         ]
     return '\n'.join(lines)

@@ -143,7 +143,12 @@ def _led_arm(values: Values, port: str, calibration: str, enabled: bool) -> list
     nodes = []
     if sim:
         leader_port, leader_calibration = f'{port}_leader', calibration
-        parameters = {'port': leader_port, 'calibration': calibration, 'seed': values['seed']}
+        parameters = {
+            'port': leader_port,
+            'calibration': calibration,
+            'hand': values['hand'],
+            'seed': values['seed'],
+        }
         nodes.append(NodeSpec('so101_sim', 'leader', 'sim_leader', parameters))
     elif leader_port == port:
         raise UserError(f'leader_port:={port}: that is the port of the other arm; give its own')
@@ -430,6 +435,13 @@ _SIMULATION = (
     Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
     Argument('seed', 0, 'of the cube positions in simulation, and of the order of trials', low=0),
 )
+_HAND = Argument(
+    'hand',
+    'expert',
+    'what moves the leader arm in simulation: expert does the task in each episode, waves only '
+    'shows that it is followed',
+    choices=('expert', 'waves'),
+)
 _CHECKPOINT = of_robot('checkpoint', 'checkpoint')
 _MODE = Argument(
     'mode',
@@ -542,8 +554,18 @@ RECORD = Wiring(
             choices=('teleop', 'other'),
         ),
         Argument('num_episodes', 50, 'how many there are to be in the end', low=1),
-        Argument('reset_time', 5.0, 'seconds before each, to put the object back', low=0.0),
-        *_EPISODE,
+        Argument(
+            'reset_time',
+            5.0,
+            'seconds before each, to put the object back',
+            low=0.0,
+            in_simulation=0.0,
+        ),
+        *(
+            # Nothing can be entangled there, and many demonstrations are to be had in an hour.
+            replace(argument, in_simulation=True) if argument.name == 'direct_reset' else argument
+            for argument in _EPISODE
+        ),
         _RECORDINGS,
         replace(_PAGE, default=True),
         *_WATCHING[1:],
@@ -556,6 +578,7 @@ RECORD = Wiring(
         ),
         *_ROBOT,
         *_SIMULATION,
+        _HAND,
     ),
     _record_nodes,
 )
@@ -578,7 +601,11 @@ REPLAY = Wiring(
 TELEOP = Wiring(
     'teleop',
     'Move the arm by a leader arm that is moved by hand.',
-    (*_LEADER, _PAGE, _PAGE_PORT, _RVIZ, *_ROBOT, *_SIMULATION),
+    (
+        *(*_LEADER, _PAGE, _PAGE_PORT, _RVIZ, *_ROBOT, *_SIMULATION),
+        # Of no session, which would say when to begin.
+        replace(_HAND, default='waves'),
+    ),
     _teleop_nodes,
 )
 

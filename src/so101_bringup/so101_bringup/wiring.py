@@ -32,6 +32,7 @@ class Argument:
 
     `key` is where it stands in the robot file, '' of one that does not: what the file says there
     is then in place of the default. A yes or no there says whether the robot has it.
+    `in_simulation`: the default with sim:=true, where it is another one.
     """
 
     name: str
@@ -41,10 +42,16 @@ class Argument:
     high: float | None = None
     choices: tuple[str, ...] = ()
     key: str = ''
+    in_simulation: Value | None = None
 
     @property
     def default_text(self) -> str:
-        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+        return _text(self.default)
+
+    @property
+    def in_simulation_text(self) -> str:
+        """Return '' where the default is the same."""
+        return '' if self.in_simulation is None else _text(self.in_simulation)
 
     def value(self, text: str) -> Value:
         """Convert and check what the user wrote. Raises UserError."""
@@ -75,6 +82,10 @@ class Argument:
         if isinstance(self.default, bool):
             return found is not None
         return self.default if found is None else found
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def of_robot(name: str, key: str) -> Argument:
@@ -143,6 +154,10 @@ class Wiring:
             for argument in self.arguments:
                 if argument.key and argument.name not in given and robot.path is not None:
                     values[argument.name] = argument.said(robot)
+        if values.get('sim'):
+            for argument in self.arguments:
+                if argument.in_simulation is not None and argument.name not in given:
+                    values[argument.name] = argument.in_simulation
         return values
 
 

@@ -472,9 +472,7 @@ class Session:
         demonstration = self._plan.source is not Source.POLICY
         if (key is Key.NEXT and demonstration) or (key is None and succeeded):
             return 'success'
-        # A world that judges has seen no success. Of demonstrations there it knows nothing: a
-        # simulated hand does not look where the object is.
-        judged = self._plan.sim and not demonstration and key is None
+        judged = self._plan.sim and key is None  # by the world, which has seen no success
         return 'failure' if judged else 'unlabelled'
 
     def _label(self, outcome: str) -> str:

@@ -43,6 +43,9 @@ PACE = 2.4  # rad/s of a cosine: 1.44 rad/s and 3.5 rad/s^2 at most
 
 
 class StillHand:
+    def take(self, joints: np.ndarray, angles: np.ndarray, seconds: float) -> None:
+        """Nothing: it has none in its grip."""
+
     def pose(self, seconds: float) -> np.ndarray:
         return HOME
 

@@ -1,6 +1,5 @@
 """The node that is the simulated cameras: renders the world's state for each camera."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +37,6 @@ class CamerasNode(Node):
     def __init__(self) -> None:
         super().__init__('sim_cameras')
         declare(self, Parameters)
-        self._names = scene.coordinate_names()
         self._renderer = Renderer(scene.build())
         self._cameras = {
             name: CameraPublisher(self, name, _info(self._renderer.focal_length(name)))
@@ -56,10 +54,10 @@ class CamerasNode(Node):
 
     def _render(self, state: JointState, info: Any) -> None:
         self._reception.add(info)
-        if list(state.name) != self._names or len(state.position) != len(self._names):
-            return self.end(UserError(f'{SIM_STATE.name}: not the coordinates of this scene'))
-        if not all(map(math.isfinite, state.position)):
-            return self.end(UserError(f'{SIM_STATE.name}: a coordinate is not a finite number'))
+        try:
+            scene.check_coordinates(state.name, state.position)
+        except UserError as error:
+            return self.end(UserError(f'{SIM_STATE.name}: {error}'))
         self._renderer.place(state.position)
         for name, publisher in self._cameras.items():
             start = time.monotonic()

@@ -6,7 +6,6 @@ second. Times are int nanoseconds from the start.
 """
 
 import mujoco
-import numpy as np
 
 from so101_driver import torque_ramp
 from so101_driver.arm import Arm as DriverArm

@@ -5,6 +5,7 @@ The arm is the so101-nexus package's so101_new_calib; only what differs from it 
 """
 
 import math
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -14,6 +15,7 @@ from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_description.kinematics import transform
 from so101_description.workspace import SQUARE_CENTRE
+from so101_node.error import UserError
 from so101_sim import mesh
 
 TIMESTEP = 0.002  # seconds
@@ -77,6 +79,28 @@ def build() -> mujoco.MjModel:
 def coordinate_names() -> list[str]:
     """Name each element of the model's qpos."""
     return [*JOINTS, *(f'cube.{axis}' for axis in ('x', 'y', 'z', 'qw', 'qx', 'qy', 'qz'))]
+
+
+def cube_place(
+    names: Sequence[str], positions: Sequence[float]
+) -> tuple[tuple[float, float], float]:
+    """Return where the cube is, x and y (m), and its turn about the vertical (rad).
+
+    Of the fields of a sensor_msgs/JointState with every coordinate; raises UserError when they are
+    not those of this scene.
+    """
+    check_coordinates(names, positions)
+    x, y, _, qw, qx, qy, qz = positions[len(JOINTS) :]
+    return (x, y), math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
+
+
+def check_coordinates(names: Sequence[str], positions: Sequence[float]) -> None:
+    """Raise UserError for fields of a message that are not this scene's coordinates."""
+    expected = coordinate_names()
+    if list(names) != expected or len(positions) != len(expected):
+        raise UserError('not the coordinates of this scene')
+    if not all(map(math.isfinite, positions)):
+        raise UserError('a coordinate is not a finite number')
 
 
 def _configure(spec: mujoco.MjSpec) -> None:

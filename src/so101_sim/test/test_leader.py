@@ -16,7 +16,8 @@ from so101_driver.calibration import Calibration
 from so101_driver.packet import BROADCAST, Decoder, Instruction, Packet, encode
 from so101_driver.registers import GOAL_POSITION, PRESENT_POSITION, TORQUE_ENABLE
 from so101_driver.serial_port import SerialPort
-from so101_sim.guided_arm import GuidedArm, Hand
+from so101_sim.guided_arm import GuidedArm
+from so101_sim.hand import Waves
 
 SECOND = 1_000_000_000
 IDS = range(1, 7)
@@ -26,7 +27,7 @@ class Host:
     """What a driver would ask of the arm, at chosen times."""
 
     def __init__(self, calibration: Calibration, seed: int = 0) -> None:
-        self.hand = Hand(seed)
+        self.hand = Waves(seed)
         self.now = 0
         self._calibration = calibration
         self._arm = GuidedArm(calibration, self.hand, 0)
@@ -62,13 +63,13 @@ class Host:
 def test_the_hand_moves_all_joints_smoothly_inside_their_limits(
     calibration: Calibration, seed: int
 ) -> None:
-    hand = Hand(seed)
+    hand = Waves(seed)
     poses = np.array([hand.pose(seconds) for seconds in np.arange(0, 120, 0.02)])
     assert (poses > calibration.lower).all()
     assert (poses < calibration.upper).all()
     assert (np.ptp(poses, axis=0) > 0.2).all()
     assert np.abs(np.diff(poses, axis=0)).max() < 1.0 * 0.02  # 1 rad/s
-    assert (poses == [Hand(seed).pose(s) for s in np.arange(0, 120, 0.02)]).all()
+    assert (poses == [Waves(seed).pose(s) for s in np.arange(0, 120, 0.02)]).all()
 
 
 def test_limp_it_is_where_the_hand_is(calibration: Calibration) -> None:
@@ -113,7 +114,7 @@ def test_an_arm_led_by_the_hand_from_home_on_meets_neither_table_nor_bowl_nor_it
     led = [s for name in ('lower_arm', 'wrist', 'gripper') for s in shapes[name]]
     met = [model.geom('table').id, *shapes['bowl']]
     data = mujoco.MjData(model)
-    hand = Hand(seed)
+    hand = Waves(seed)
     for seconds in range(0, 120, 2):
         for share in (0.1, 0.4, 0.7, 1.0):
             data.qpos[:9] = [*(HOME + share * (hand.pose(seconds) - HOME)), 5.0, 5.0, 5.0]
