@@ -143,10 +143,11 @@ def _led_arm(values: Values, port: str, calibration: str, enabled: bool) -> list
     nodes = []
     if sim:
         leader_port, leader_calibration = f'{port}_leader', calibration
-        parameters = {
+        parameters: dict[str, Setting] = {
             'port': leader_port,
             'calibration': calibration,
             'hand': values['hand'],
+            'home': _home(values),
             'seed': values['seed'],
         }
         nodes.append(NodeSpec('so101_sim', 'leader', 'sim_leader', parameters))
@@ -571,7 +572,8 @@ RECORD = Wiring(
         *_WATCHING[1:],
         *(
             # Back home after each episode, the follower stays where it is, the leader comes to it.
-            replace(argument, default='leader_to_follower')
+            # A simulated hand has carried it there meanwhile.
+            replace(argument, default='leader_to_follower', in_simulation='follower_to_leader')
             if argument.name == 'start'
             else argument
             for argument in _LEADER

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
-from scipy.optimize import least_squares
 
 from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
 from so101_description.kinematics import gripper_frame
@@ -19,7 +18,8 @@ from so101_node.error import UserError
 from so101_sim.hand import Pose
 from so101_sim.scene import BOWL_CENTRE, CUBE_SIZE
 
-Point = NDArray[np.float64]  # metres, shape (3,)
+Floats = NDArray[np.float64]
+Point = Floats  # metres, shape (3,)
 
 _UP = np.array([0.0, 0.0, 1.0])
 
@@ -48,10 +48,13 @@ _DROP_HEIGHT = 0.055
 
 _ROUNDING = 0.4  # seconds over which the corners of a way are rounded
 
-# Of the arm's search for a pose: a lean or a roll that is off by 1 rad counts as 10 cm.
-_METRES_PER_RADIAN = 0.1
-_REACHED = 0.002  # off by more, a place is out of reach
-_PARTS = 8  # of a straight way, from pose to pose; a cubic spline lies between them
+_PARTS = 8  # of a straight leg, at whose ends the pose is exact; cubic splines lie between them
+
+# Of the search for poses: pan, lift and elbow over the square from which it begins, and after how
+# many steps, of how many radians at most, it has reached a place to within so much, or never will.
+_FIRST_GUESS = (0.0, 0.1, 0.3)
+_STEPS, _LONGEST_STEP = 20, 0.5
+_REACHED = 1e-6
 
 
 class Leg(NamedTuple):
@@ -71,7 +74,7 @@ class Leg(NamedTuple):
 class Way:
     """Where the joints are to be, from 0 on: radians, shape (n, 6), one pose each STEP seconds."""
 
-    poses: NDArray[np.float64]
+    poses: Floats
 
     @property
     def seconds(self) -> float:
@@ -118,7 +121,7 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
         Leg(drop + 0.055 * _UP, _LET_GO, 0.6, _HELD),
     ]
     try:
-        roll = _facing(at, yaw, start)
+        roll = _facing(at, yaw)
         return Way(_rounded(_along(start, legs, roll, pace)))
     except UserError as error:
         x, y = cube
@@ -130,12 +133,13 @@ def reaction(seed: int) -> float:
     return float(np.random.default_rng((8, seed)).uniform(0.2, 0.5))
 
 
-def _facing(place: Point, yaw: float, near: Pose) -> float:
+def _facing(place: Point, yaw: float) -> float:
     """Return the wrist's turn with which the jaws close on two sides of the cube."""
     roll = _ROLL
     side = 0.0  # which one, as a turn from yaw
     for attempt in range(3):  # the way that the jaws face depends on the roll, but not quite
-        jaws = gripper_frame(_reach(place, _BESIDE, near, _OPEN, roll))[:2, 0]
+        pose = _reach(place[None], np.array([_BESIDE]), roll)[0]
+        jaws = gripper_frame(np.append(pose, 0.0))[:2, 0]
         apart = float(np.arctan2(jaws[1], jaws[0])) - yaw
         if attempt == 0:
             side = np.round(apart / (np.pi / 2)) * np.pi / 2
@@ -143,39 +147,26 @@ def _facing(place: Point, yaw: float, near: Pose) -> float:
     return roll
 
 
-def _along(start: Pose, legs: list[Leg], roll: float, pace: float) -> NDArray[np.float64]:
+def _along(start: Pose, legs: list[Leg], roll: float, pace: float) -> Floats:
     """Return the poses along the legs, shape (n, 6), one each STEP: with corners between them.
 
     The first leg is straight for the joints, the others are for the cube's middle in the hand.
     """
-    poses = [start[None]]
-    before: Leg | None = None
-    for leg in legs:
-        pose = poses[-1][-1]
-        count = max(2, round(leg.seconds * pace / STEP))
-        shares = np.linspace(0, 1, count + 1)[1:]
-        if before is None:
-            end = _reach(leg.place, leg.offset, pose, leg.gripper, roll)
-            poses.append(pose + (end - pose) * shares[:, None])
-        else:
-            parts = np.linspace(0, 1, _PARTS + 1)
-            via = [pose]
-            for part in parts[1:]:
-                via.append(
-                    _reach(
-                        before.place + (leg.place - before.place) * part,
-                        before.offset + (leg.offset - before.offset) * part,
-                        via[-1],
-                        before.gripper + (leg.gripper - before.gripper) * part,
-                        roll,
-                    )
-                )
-            poses.append(CubicSpline(parts, via)(shares))
-        before = leg
-    return np.vstack(poses)
+    parts = np.linspace(0, 1, _PARTS + 1)
+    ends = np.array([[*leg.place, leg.offset, leg.gripper] for leg in legs])
+    on_legs = ends[:-1, None] + (ends[1:] - ends[:-1])[:, None] * parts[:, None]
+    *place, offset, gripper = np.moveaxis(on_legs, -1, 0)
+    arm = _reach(np.stack(place, -1).reshape(-1, 3), offset.ravel(), roll)
+    poses = np.concatenate([arm.reshape(*gripper.shape, GRIPPER), gripper[..., None]], -1)
+
+    counts = [max(2, round(leg.seconds * pace / STEP)) for leg in legs]
+    shares = [np.arange(1, count + 1) / count for count in counts]
+    first = start + (poses[0, 0] - start) * shares[0][:, None]
+    others = [CubicSpline(parts, leg)(share) for leg, share in zip(poses, shares[1:], strict=True)]
+    return np.vstack([start[None], first, *others])
 
 
-def _rounded(poses: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded(poses: Floats) -> Floats:
     """Return the way smoothed by a bell of _ROUNDING seconds, by which it becomes longer."""
     width = round(_ROUNDING / STEP) | 1
     kernel = np.hanning(width + 2)[1:-1]
@@ -184,28 +175,41 @@ def _rounded(poses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.convolve(joint, kernel, 'valid') for joint in padded.T], 1)
 
 
-def _reach(place: Point, offset: float, near: Pose, gripper: float, roll: float) -> Pose:
-    """Return the pose that has the point at `offset` along the gripper frame's x at a place.
+def _reach(places: Floats, offsets: Floats, roll: float) -> Floats:
+    """Return the arm's joints, shape (n, 5), with points of the hand at places of shape (n, 3).
 
-    `near` is where the search begins. Raises UserError when there is none.
+    The points are at `offsets`, (n,), along the gripper frame's x. The lean gives the wrist's
+    flexion and the roll its turn; pan, lift and elbow are found by Newton's method, for all places
+    at once. Raises UserError when one is out of reach.
     """
-    held = np.array([offset, 0.0, 0.0, 1.0])
-    lean = float(np.interp(place[2], _LEAN_HEIGHTS, _LEAN))
+    flexed = np.pi / 2 - np.interp(places[:, 2], _LEAN_HEIGHTS, _LEAN)
 
-    def error(arm: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = (gripper_frame(np.append(arm, gripper)) @ held)[:3]
-        _, lift, elbow, wrist, turn = arm
-        leaning = lift + elbow + wrist - np.pi / 2 + lean
-        return np.array(
-            [*(found - place), _METRES_PER_RADIAN * leaning, _METRES_PER_RADIAN * (turn - roll)]
-        )
+    def pose(found: Floats) -> Floats:
+        wrist = flexed - found[..., 1] - found[..., 2]
+        rest = [wrist, np.full_like(wrist, roll), np.zeros_like(wrist)]
+        return np.concatenate([found, np.stack(rest, -1)], -1)
 
-    solved = least_squares(error, near[:GRIPPER], xtol=1e-9, ftol=1e-12)
-    off = float(np.linalg.norm(solved.fun[:3]))
-    if off > _REACHED:
-        raise UserError(f'the hand stays {1e3 * off:.0f} mm away')
-    for joint, angle in zip(JOINTS, solved.x, strict=False):
-        low, high = URDF_LIMITS[joint]
-        if not low <= angle <= high:
-            raise UserError(f'{joint} would have to be at {angle:.2f} rad, beyond its limits')
-    return np.append(solved.x, gripper)
+    def off(found: Floats) -> Floats:
+        frames = gripper_frame(pose(found))
+        return frames[..., :3, 3] + offsets[:, None] * frames[..., :3, 0] - places
+
+    found = np.tile(_FIRST_GUESS, (len(places), 1))
+    tiny = 1e-6 * np.eye(3)
+    for _ in range(_STEPS):
+        here = off(found)
+        slopes = np.moveaxis((off(found + tiny[:, None]) - here) / 1e-6, 0, -1)
+        # Damped a little: at the end of its reach the arm has no way outwards.
+        squares = slopes.mT @ slopes + 1e-9 * np.eye(3)
+        step = np.linalg.solve(squares, slopes.mT @ here[..., None])[..., 0]
+        found = found - np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+        if np.abs(step).max() < _REACHED:
+            break
+    if not (np.abs(off(found)) < _REACHED).all():
+        raise UserError('it is out of reach')
+    arm = pose(found)[:, :GRIPPER]
+    lower, upper = np.array([URDF_LIMITS[joint] for joint in JOINTS[:GRIPPER]]).T
+    beyond = np.maximum(lower - arm, arm - upper).max(axis=0)
+    worst = int(beyond.argmax())
+    if beyond[worst] > 0:
+        raise UserError(f'{JOINTS[worst]} would have to go {beyond[worst]:.2f} rad too far')
+    return arm
