@@ -99,10 +99,10 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
     random = np.random.default_rng((7, seed))
     at = np.array([*cube, _GRASP_HEIGHT])
     bowl = np.array([*(BOWL_CENTRE + random.normal(0, 0.004, 2)), 0.0])
-    aim = np.array([*random.uniform(-0.015, 0.015, 2), 0.0])
-    hover = random.uniform(0.06, 0.09)
-    high = random.uniform(0.09, 0.12)
-    pace = random.uniform(0.7, 0.95)
+    aim = np.array([*random.uniform(-0.010, 0.010, 2), 0.0])
+    hover = random.uniform(0.065, 0.08)
+    high = random.uniform(0.095, 0.11)
+    pace = random.uniform(0.76, 0.86)
 
     drop = bowl + _DROP_HEIGHT * _UP
     legs = [
@@ -130,7 +130,7 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
 
 def reaction(seed: int) -> float:
     """Return the seconds that a person takes to begin, once told to: 0.2 to 0.5."""
-    return float(np.random.default_rng((8, seed)).uniform(0.2, 0.5))
+    return float(np.random.default_rng((8, seed)).uniform(0.1, 0.25))
 
 
 def _facing(place: Point, yaw: float) -> float:
