@@ -22,6 +22,7 @@ setup(
         'console_scripts': [
             'open_loop = so101_evaluation.open_loop:main',
             'report = so101_evaluation.report_command:main',
+            'lockstep = so101_evaluation.lockstep:main',
             'compare = so101_evaluation.compare_command:main',
             'reporter = so101_evaluation.reporter_node:main',
         ],

@@ -23,6 +23,7 @@ TOOLS = {
     'compare': 'so101_evaluation.compare_command',
     'video': 'so101_view.video',
     'salvage': 'so101_episodes.salvage',
+    'lockstep': 'so101_evaluation.lockstep',
     'open_loop': 'so101_evaluation.open_loop',
     'convert': 'so101_training.convert',
     'check': 'so101_training.check',

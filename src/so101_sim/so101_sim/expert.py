@@ -129,7 +129,7 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
 
 
 def reaction(seed: int) -> float:
-    """Return the seconds that a person takes to begin, once told to: 0.2 to 0.5."""
+    """Return the seconds that a person takes to begin, once told to: 0.1 to 0.25."""
     return float(np.random.default_rng((8, seed)).uniform(0.1, 0.25))
 
 
