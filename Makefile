@@ -55,10 +55,10 @@ install/.built: .venv/.ready $(SOURCES)
 	touch $@
 
 # Made anew when what it is made of changes; install/.built only has to be there before.
-$(CHECKPOINT)/.made: $(addprefix src/so101_policy/so101_policy/,tiny_smolvla.py features.py) \
+$(CHECKPOINT)/.made: $(addprefix src/so101_policy/so101_policy/,untrained_smolvla.py features.py) \
     src/so101_description/so101_description/cameras.py | install/.built
 	@echo 'Making a tiny untrained SmolVLA checkpoint'
-	@$(ENVIRONMENT) && install/so101_policy/lib/so101_policy/make_tiny_smolvla --out $(CHECKPOINT)
+	@$(ENVIRONMENT) && install/so101_policy/lib/so101_policy/make_smolvla --out $(CHECKPOINT)
 	@touch $@
 
 lock: .venv/.ready ## Resolve requirements.in into requirements.lock, with hashes

@@ -21,7 +21,7 @@ from so101_bringup.doctor.stand import Stand
 from so101_bringup.figures import at_least, exactly, untargeted
 from so101_description.joints import JOINTS
 from so101_policy.checkpoint import NOTE
-from so101_policy.tiny_smolvla import build
+from so101_policy.untrained_smolvla import build
 from so101_sim.serial_device import SerialDevice
 
 DOCUMENT = Path('docs') / 'planted_faults.md'

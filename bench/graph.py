@@ -43,7 +43,7 @@ from so101_node.stamp import to_nanoseconds
 from so101_node.topics import CAMERAS, DIAGNOSTICS, REFERENCE
 from so101_policy import policy_node
 from so101_policy.inference import Chunk, Inference
-from so101_policy.tiny_smolvla import build
+from so101_policy.untrained_smolvla import build
 from so101_sim.guided_arm import GuidedArm
 from so101_sim.serial_device import SerialDevice
 

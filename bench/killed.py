@@ -30,7 +30,7 @@ from so101_bringup.wiring import environment
 from so101_node.node import Node
 from so101_node.stamp import to_nanoseconds
 from so101_node.topics import DIAGNOSTICS, REFERENCE
-from so101_policy.tiny_smolvla import build
+from so101_policy.untrained_smolvla import build
 
 KILLS = 5
 SWING = 4.0  # times the tremble of the tiny SmolVLA: 20 degrees/s and more in every joint

@@ -22,7 +22,7 @@ setup(
         'console_scripts': [
             'policy = so101_policy.policy_node:main',
             'inference = so101_policy.inference_node:main',
-            'make_tiny_smolvla = so101_policy.tiny_smolvla:main',
+            'make_smolvla = so101_policy.untrained_smolvla:main',
         ],
     },
 )

@@ -14,7 +14,7 @@ from so101_bringup.wiring import NodeSpec
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tiny random SmolVLA checkpoint, made by the suite's own command."""
     folder = tmp_path_factory.mktemp('checkpoint') / 'tiny_smolvla'
-    executable = command(NodeSpec('so101_policy', 'make_tiny_smolvla', 'make'))[0]
+    executable = command(NodeSpec('so101_policy', 'make_smolvla', 'make'))[0]
     subprocess.run([executable, '--out', str(folder)], check=True, timeout=120)
     return folder
 

@@ -16,7 +16,7 @@ import pytest
 import tables
 from blocks import Block, blocks
 
-from so101_policy import tiny_smolvla
+from so101_policy import untrained_smolvla
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
@@ -55,7 +55,7 @@ class Newcomer:
             if file.name not in MADE and not file.name.startswith('.git'):
                 (folder / file.name).symlink_to(file)
         # As make demo leaves it, which is README's first command.
-        tiny_smolvla.build(folder / 'checkpoints' / 'tiny_smolvla')
+        untrained_smolvla.build(folder / 'checkpoints' / 'tiny_smolvla')
 
     def follow(self, document: Path) -> None:
         """Type what a document says; fail with what a command said that failed."""

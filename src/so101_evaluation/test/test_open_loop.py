@@ -104,7 +104,7 @@ def header(stamp: int) -> Any:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('checkpoint') / 'tiny'
     subprocess.run(
-        [sys.executable, '-m', 'so101_policy.tiny_smolvla', '--out', str(folder)],
+        [sys.executable, '-m', 'so101_policy.untrained_smolvla', '--out', str(folder)],
         check=True,
         timeout=100,
     )

@@ -54,7 +54,8 @@ def one_eyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_smolvla(folder: Path, *options: str) -> None:
-    command = [sys.executable, '-m', 'so101_policy.tiny_smolvla', '--out', str(folder), *options]
+    module = 'so101_policy.untrained_smolvla'
+    command = [sys.executable, '-m', module, '--out', str(folder), *options]
     subprocess.run(command, check=True, timeout=100)
 
 

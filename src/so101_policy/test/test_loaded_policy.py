@@ -5,14 +5,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from so101_policy import checkpoint, tiny_smolvla
+from so101_policy import checkpoint, untrained_smolvla
 from so101_policy.loaded_policy import LoadedPolicy
 
 
 def test_a_checkpoint_that_was_trained_from_a_models_own_weights_loads_offline(
     tmp_path: Path,
 ) -> None:
-    tiny_smolvla.build(tmp_path / 'tiny')
+    untrained_smolvla.build(tmp_path / 'tiny')
     # As LeRobot saves one of smolvla_base: the vision-language model in bfloat16, and told to load
     # that model's own weights first, which vlm/ does not have.
     weights = tmp_path / 'tiny' / checkpoint.WEIGHTS

@@ -9,7 +9,7 @@ from lerobot.configs.video import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from so101_description.cameras import CAMERAS, IMAGE_SHAPE
-from so101_policy import tiny_smolvla
+from so101_policy import untrained_smolvla
 from so101_policy.features import ACTION, JOINT_NAMES, STATE, image_feature
 from so101_training import train
 
@@ -45,7 +45,7 @@ def shared_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chance = np.random.default_rng(1)
     for _ in range(EPISODES):
         for frame in range(FRAMES):
-            state = np.array(tiny_smolvla.READY) + 10 * np.sin(frame / 3 + np.arange(6))
+            state = np.array(untrained_smolvla.READY) + 10 * np.sin(frame / 3 + np.arange(6))
             pixels = np.full(IMAGE_SHAPE, 20 * frame, np.uint8)
             pixels[100:300, 100:300] = chance.integers(0, 255, 3)
             dataset.add_frame(
@@ -66,7 +66,7 @@ def dataset(shared_dataset: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope='session')
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('policies') / 'tiny'
-    tiny_smolvla.build(folder)
+    untrained_smolvla.build(folder)
     return folder
 
 

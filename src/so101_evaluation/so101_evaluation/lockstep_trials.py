@@ -1,0 +1,175 @@
+"""Many rollouts in lockstep: one after the other in each of some processes.
+
+A process makes the scene, its renderer and the policy once. The same seed gives the same rollout,
+in whatever process and order.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ament_index_python.packages import get_package_share_directory
+from numpy.typing import NDArray
+
+from so101_evaluation.latency import Latency
+from so101_evaluation.simulated_rollout import FPS, Execution, Images, Scheduled, roll_out
+from so101_policy.schedule import Mode
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is rolled out: a checkpoint's folder, and how its chunks are executed.
+
+    `interval` in actions, `seconds` is when a rollout without success ends.
+    """
+
+    checkpoint: Path
+    mode: Mode
+    latency: Latency
+    interval: int
+    seconds: float
+    task: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How the rollout of a seed went; see simulated_rollout.Rollout.
+
+    `cube`, `end`: where the cube lay at first and at last, x and y in metres. `jump`, `jerk`:
+    degrees per tick^2 and per tick^3, see `smoothness`; None without a change of chunks.
+    """
+
+    seed: int
+    success: bool
+    seconds: float
+    held: str
+    cube: tuple[float, float]
+    end: tuple[float, float]
+    chunks: int
+    jump: float | None
+    jerk: float
+
+
+def trials(setting: Setting, seeds: Sequence[int], processes: int) -> Iterator[Trial]:
+    """Yield the trial of each seed in that order. Raises UserError for an unusable checkpoint."""
+    if processes == 1:
+        yield from map(partial(trial, setting), seeds)
+        return
+    # A process that was forked would share OpenGL's state and torch's threads with this one.
+    with multiprocessing.get_context('spawn').Pool(processes) as pool:
+        yield from pool.imap(partial(trial, setting), seeds)
+
+
+def trial(setting: Setting, seed: int) -> Trial:
+    """Roll the policy out from the place of a seed."""
+    import torch
+
+    from so101_sim.lockstep import Lockstep
+
+    stage = _stage()
+    policy = _policy(setting.checkpoint)
+    torch.manual_seed(seed)  # of the noise that a flow policy begins with
+    policy.reset()
+    simulation = Lockstep(stage.model, stage.calibration, seed)
+    execution = _scheduled(setting, policy, seed)
+    cube = simulation.positions[6:8]
+    rollout = roll_out(simulation, stage.see, execution, setting.seconds)
+    end = simulation.positions[6:8]
+    jump, jerk = smoothness(rollout.references, rollout.changes)
+    return Trial(
+        seed,
+        rollout.success,
+        rollout.seconds,
+        rollout.held,
+        (float(cube[0]), float(cube[1])),
+        (float(end[0]), float(end[1])),
+        len(rollout.changes),
+        jump,
+        jerk,
+    )
+
+
+# Ticks before and after a change of chunks that are looked at: a third of a second each.
+_AROUND = 10
+
+
+def smoothness(
+    references: NDArray[np.float64], changes: Sequence[int]
+) -> tuple[float | None, float]:
+    """Return the mean jump at a change of chunks, and the RMS jerk of all, joints taken together.
+
+    `references`, shape (T, 6), radians, one a tick. A jump is the largest second difference around
+    a change, degrees per tick^2; the first chunk's is none, for the arm stands before it. Jerk is
+    in degrees per tick^3.
+    """
+    rows = np.rad2deg(references)
+    second = np.linalg.norm(np.diff(rows, 2, axis=0), axis=1)
+    jumps = [
+        float(second[max(0, tick - 1 - _AROUND) : tick + _AROUND].max())
+        for tick in changes[1:]
+        if tick < len(second)
+    ]
+    third = np.linalg.norm(np.diff(rows, 3, axis=0), axis=1)
+    jerk = float(np.sqrt(np.mean(third**2))) if len(third) else 0.0
+    return (float(np.mean(jumps)) if jumps else None), jerk
+
+
+class _Stage:
+    """A scene and its cameras."""
+
+    def __init__(self) -> None:
+        from so101_description.cameras import CAMERAS
+        from so101_driver import calibration_file
+        from so101_sim import scene
+        from so101_sim.renderer import Renderer
+
+        share = Path(get_package_share_directory('so101_sim'))
+        self.model = scene.build()
+        self.calibration = calibration_file.load(share / 'config' / 'calibration.json')
+        self._renderer = Renderer(self.model)
+        self._cameras = tuple(CAMERAS)
+
+    def see(self, positions: NDArray[np.float64]) -> Images:
+        self._renderer.place(positions)
+        return np.stack([self._renderer.image(camera) for camera in self._cameras])
+
+
+@cache
+def _stage() -> _Stage:
+    return _Stage()
+
+
+@cache
+def _policy(folder: Path) -> Any:
+    from so101_policy import checkpoint
+    from so101_policy.loaded_policy import LoadedPolicy
+
+    return LoadedPolicy(checkpoint.read(folder), 'cpu', threads=1)
+
+
+def _scheduled(setting: Setting, policy: Any, seed: int) -> Execution:
+    from so101_policy.pilot import Pilot
+    from so101_policy.plan import Limits
+    from so101_policy.policy_node import Parameters
+    from so101_policy.schedule import Schedule
+
+    node = Parameters()
+    limits = Limits(node.max_velocity, node.max_acceleration, node.max_jerk)
+    schedule = Schedule(FPS, setting.mode, limits, setting.interval)
+    predict = partial(_predict, policy, setting.task)
+    guided = policy.guided and setting.mode is Mode.RTC
+    return Scheduled(Pilot(schedule, FPS), predict, setting.latency.draws(seed), guided)
+
+
+def _predict(policy: Any, task: str, images: Images, state: Any, guidance: Any = None) -> Any:
+    return policy.predict(images, state, task, guidance)
+
+
+def cores() -> int:
+    """Return how many processes this machine has cores for."""
+    return len(os.sched_getaffinity(0))
