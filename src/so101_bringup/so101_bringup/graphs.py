@@ -381,7 +381,7 @@ def _arm(values: Values) -> tuple[str, str, list[NodeSpec]]:
         calibration,
         [
             NodeSpec('so101_sim', 'world', 'sim_world', parameters),
-            NodeSpec('so101_sim', 'cameras', 'sim_cameras'),
+            NodeSpec('so101_sim', 'cameras', 'sim_cameras', {'look': values['look']}),
         ],
     )
 
@@ -435,6 +435,12 @@ _SIMULATION = (
     Argument('sim', False, 'simulated arm and cameras instead of real ones'),
     Argument('sim_port', '', 'where the simulated arm has its port; empty: somewhere in /tmp'),
     Argument('seed', 0, 'of the cube positions in simulation, and of the order of trials', low=0),
+    Argument(
+        'look',
+        'fixed',
+        'light, colours and camera poses of the simulation: fixed, or varied with each episode',
+        choices=('fixed', 'varied'),
+    ),
 )
 _HAND = Argument(
     'hand',

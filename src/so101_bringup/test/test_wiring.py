@@ -79,6 +79,35 @@ def test_teleop_in_simulation_starts_both_arms_first_and_never_a_real_one() -> N
     assert ports['leader/driver'] == ports['sim_leader'] == '/tmp/a_leader'
 
 
+def test_in_simulation_the_expert_demonstrates_from_home_and_nobody_waits(tmp_path: Path) -> None:
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text('arm: {home: [0, -90, 90, 50, 90, 5]}')
+    given = {'sim': 'true', 'robot': str(robot)}
+    nodes = {node.label: node for node in RECORD.nodes(RECORD.values(given))}
+    leader, session = nodes['sim_leader'].parameters, nodes['session'].parameters
+    assert leader['hand'] == 'expert'
+    assert leader['home'] == session['home']
+    assert (session['reset_time'], session['direct_reset']) == (0.0, True)
+    assert nodes['teleop'].parameters['start'] == 'follower_to_leader'
+    given |= {'hand': 'waves', 'reset_time': '3', 'direct_reset': 'false'}
+    nodes = {node.label: node for node in RECORD.nodes(RECORD.values(given))}
+    session = nodes['session'].parameters
+    assert (session['reset_time'], session['direct_reset']) == (3.0, False)
+    assert nodes['sim_leader'].parameters['hand'] == 'waves'
+    teleop = {node.label: node for node in TELEOP.nodes(TELEOP.values({'sim': 'true'}))}
+    assert teleop['sim_leader'].parameters['hand'] == 'waves'
+
+
+@pytest.mark.parametrize('wiring', [RECORD, TELEOP])
+def test_the_look_is_for_the_simulated_cameras(wiring: Wiring) -> None:
+    for look in ('fixed', 'varied'):
+        nodes = wiring.nodes(wiring.values({'sim': 'true', 'look': look}))
+        (cameras,) = [node for node in nodes if node.label == 'sim_cameras']
+        assert cameras.parameters['look'] == look
+    with pytest.raises(UserError, match='look:=odd: expected fixed or varied'):
+        wiring.values({'look': 'odd'})
+
+
 def test_a_leader_that_is_read_too_rarely_is_refused() -> None:
     with pytest.raises(UserError, match='leader_rate:=100: expected at least 150'):
         TELEOP.values({'leader_rate': '100'})

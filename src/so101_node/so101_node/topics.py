@@ -112,7 +112,10 @@ DIAGNOSTICS = Topic(
     '/diagnostics', DiagnosticArray, qos.STATE, 'health of the servos, cameras, policy, recorder'
 )
 SIM_STATE = Topic(
-    'sim/state', JointState, qos.STATE, 'simulation only: every coordinate of the world, 30 Hz'
+    'sim/state',
+    JointState,
+    qos.STATE,
+    'simulation only: every coordinate of the world, 30 Hz; frame_id: the seed of the last reset',
 )
 SIM_SUCCESS = Topic(
     'sim/success', Bool, qos.LATCHED, 'simulation only: the cube lies at rest in the bowl'

@@ -13,7 +13,7 @@ from so101_description.cameras import CAMERAS
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
 from so101_node.node import Node, run
-from so101_node.parameters import declare
+from so101_node.parameters import declare, parameter
 from so101_node.reception import Reception
 from so101_node.samples import Samples
 from so101_node.stamp import to_nanoseconds
@@ -21,6 +21,7 @@ from so101_node.topics import SIM_FAULT, SIM_STATE
 from so101_sim import camera_fault, scene
 from so101_sim.camera_fault import CameraTrouble, Order
 from so101_sim.fault import CLEAR
+from so101_sim.look import look
 from so101_sim.renderer import Renderer
 
 # A short queue: a stall of up to three frames is caught up, and rendering that falls further
@@ -30,13 +31,18 @@ NEWEST_STATES = SIM_STATE._replace(qos=QoSProfile(depth=3))
 
 @dataclass(frozen=True)
 class Parameters:
-    """None: a parameter that is given is an error."""
+    look: str = parameter(
+        'fixed',
+        'How the scene looks: always the same, or with each sim/reset another one of its seed',
+        choices=('fixed', 'varied'),
+    )
 
 
 class CamerasNode(Node):
     def __init__(self) -> None:
         super().__init__('sim_cameras')
-        declare(self, Parameters)
+        self._varied = declare(self, Parameters).look == 'varied'
+        self._seed = ''  # whose look it is, as sim/state says it
         self._renderer = Renderer(scene.build())
         self._cameras = {
             name: CameraPublisher(self, name, _info(self._renderer.focal_length(name)))
@@ -58,6 +64,8 @@ class CamerasNode(Node):
             scene.check_coordinates(state.name, state.position)
         except UserError as error:
             return self.end(UserError(f'{SIM_STATE.name}: {error}'))
+        if self._varied and state.header.frame_id != self._seed:
+            self._vary(state.header.frame_id)
         self._renderer.place(state.position)
         for name, publisher in self._cameras.items():
             start = time.monotonic()
@@ -66,6 +74,15 @@ class CamerasNode(Node):
             captured = to_nanoseconds(state.header.stamp)
             if (frame := self._troubles[name].frame(pixels, captured)) is not None:
                 publisher.publish(*frame)
+
+    def _vary(self, said: str) -> None:
+        seed = said.removeprefix(scene.SEED)
+        if not seed.isdecimal():
+            return self.end(UserError(f'{SIM_STATE.name}: {said!r} is no seed for a look'))
+        self._seed = said
+        self._renderer.wear(look(int(seed)))
+        for name, publisher in self._cameras.items():
+            publisher.info = _info(self._renderer.focal_length(name))
 
     def _inject(self, message: String) -> None:
         if message.data.split() == [CLEAR.name]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from so101_node.error import UserError
+from so101_sim.look import Appearance, Look
 from so101_sim.scene import IMAGE_SIZE
 
 
@@ -23,6 +24,7 @@ class Renderer:
         """Raises UserError when OpenGL is not there."""
         self._model = model
         self._data = mujoco.MjData(model)
+        self._appearance = Appearance(model)
         self._gl = _context()
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -40,6 +42,14 @@ class Renderer:
         """Return a camera's focal length in pixels, the same in both directions."""
         fovy = math.radians(self._model.camera(camera).fovy.item())
         return IMAGE_SIZE[1] / 2 / math.tan(fovy / 2)
+
+    def wear(self, look: Look) -> None:
+        """Show the scene in a look from now on.
+
+        It changes the model, but nothing of what the physics knows: another Renderer of the same
+        model shows it, too.
+        """
+        self._appearance.wear(look)
 
     def place(self, positions: ArrayLike) -> None:
         """Set the scene to a full qpos vector."""

@@ -50,12 +50,19 @@ _TABLE_CENTRE = (0.25, 0.0)
 
 _ROOM = 2.5  # half of its side
 
+# Where each comes from, shining on the square, and how strong it is, of 1.
+LIGHTS = {'window': ((0.8, -0.6, 1.4), 0.35), 'lamp': ((-0.2, 0.8, 1.2), 0.20)}
+
 _TABLE = (0.78, 0.70, 0.60, 1.0)
 _FLOOR = (0.38, 0.40, 0.43, 1.0)
 _WALL = (0.74, 0.78, 0.82, 1.0)
 _PLASTIC = (0.95, 0.72, 0.20, 1.0)
 _RED = (0.85, 0.08, 0.08, 1.0)
 _BLUE = (0.16, 0.36, 0.75, 1.0)
+
+
+# Before the seed of the last reset, in the frame_id of sim/state.
+SEED = 'seed '
 
 
 def build() -> mujoco.MjModel:
@@ -154,6 +161,7 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         centre, size = [0.0, 0.0, 0.0], [_ROOM, _ROOM, _ROOM]
         centre[axis], size[axis] = side * _ROOM, 0.01
         world.add_geom(
+            name=f'wall {"xyz"[axis]} {side}',
             type=mujoco.mjtGeom.mjGEOM_BOX,
             size=size,
             pos=centre,
@@ -161,8 +169,9 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
             contype=0,
             conaffinity=0,
         )
-    for position, strength in (((0.8, -0.6, 1.4), 0.35), ((-0.2, 0.8, 1.2), 0.20)):
+    for name, (position, strength) in LIGHTS.items():
         world.add_light(
+            name=name,
             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
             pos=position,
             dir=[0.25 - position[0], -position[1], -position[2]],

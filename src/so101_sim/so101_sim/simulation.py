@@ -31,11 +31,15 @@ _FACTOR_BATCHES = 1250
 
 
 class Snapshot(NamedTuple):
-    """The world at one instant: nanoseconds of system time, every coordinate, the cube at rest."""
+    """The world at one instant: nanoseconds of system time, every coordinate, the cube at rest.
+
+    `seed` is that of the last reset.
+    """
 
     time: int
     positions: Floats
     success: bool
+    seed: int
 
 
 class Port(Protocol):
@@ -122,7 +126,8 @@ class Simulation:
 
     def snapshot(self) -> Snapshot:
         with self._world_lock:
-            return Snapshot(self._clock, self._world.positions, self._world.success())
+            world = self._world
+            return Snapshot(self._clock, world.positions, world.success(), self.seed)
 
     def advance(self, now: int) -> None:
         """Run the physics up to `now`, in nanoseconds of system time."""

@@ -92,6 +92,7 @@ class WorldNode(Node):
         snapshot = self._simulation.snapshot()
         state = JointState(name=scene.coordinate_names(), position=snapshot.positions.tolist())
         state.header.stamp = from_nanoseconds(snapshot.time)
+        state.header.frame_id = f'{scene.SEED}{snapshot.seed}'
         self._state.publish(state)
         if snapshot.success is not self._success:
             self._success = snapshot.success

@@ -158,6 +158,7 @@ def test_a_reset_moves_the_cube_to_the_next_seeds_place(
     count = len(states)
     probe.until(lambda: len(states) >= count + 2)
     assert states[-1].position[6:8] != before
+    assert (states[0].header.frame_id, states[-1].header.frame_id) == ('seed 7', 'seed 8')
 
 
 def test_the_next_reset_puts_the_cube_where_it_was_asked_for(
@@ -277,6 +278,36 @@ def test_each_camera_renders_the_states_at_30_hz_and_counts_those_it_skips(
     probe.until(lambda: all(images))
     assert all(from_message(received[0]).shape == (480, 640, 3) for received in images)
     assert end(cameras, signal.SIGINT) == (0, '')
+
+
+@pytest.mark.skipif(ctypes.util.find_library('EGL') is None, reason='libEGL is not installed')
+def test_varied_the_look_and_its_focal_lengths_are_those_of_the_worlds_seed(
+    probe: Probe,
+) -> None:
+    process = start('cameras_node', look='varied')
+    try:
+        camera = CAMERAS['overhead']
+        images, infos = probe.listen(camera.image), probe.listen(camera.info)
+        state = probe.node.create_publisher(SIM_STATE.type, SIM_STATE.name, 10)
+        probe.until(lambda: state.get_subscription_count())
+        angles = [*HOME, 0.26, 0.0, 0.0125, 1.0, 0.0, 0.0, 0.0]
+        message = JointState(name=coordinate_names(), position=angles)
+        for count, frame in enumerate(('seed 3', 'seed 4', 'seed 3'), 1):
+            message.header.frame_id = frame
+            state.publish(message)
+            probe.until(lambda count=count: min(len(images), len(infos)) >= count)
+        shown = [from_message(one) for one in images]
+        assert (shown[0] == shown[2]).all()
+        assert (shown[0] != shown[1]).any(-1).mean() > 0.5
+        assert infos[0].k[0] == infos[2].k[0] != infos[1].k[0]
+        message.header.frame_id = ''
+        state.publish(message)
+        error = process.communicate(timeout=TIMEOUT)[1]
+        assert process.returncode == 1
+        assert "sim/state: '' is no seed for a look" in error
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.skipif(ctypes.util.find_library('EGL') is None, reason='libEGL is not installed')
