@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib
 
@@ -21,10 +21,12 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from chunks import lerobot_modes
+from chunks.flow_policy import FlowPolicy, Seen
 from chunks.judge import Score, Trace, judge
-from chunks.lerobot_modes import AGGREGATES, AsyncQueue, Ensemble, RealTimeChunking, SyncQueue
+from chunks.method import RATE, Method, Sent
 from chunks.our_modes import Scheduled
-from chunks.world import RATE, TICKS, TIMINGS, Arm, Array, Motion, Sent, Timing
+from chunks.world import TICKS, TIMINGS, Arm, Motion, Timing
 from rich.console import Console
 from rich.table import Table
 
@@ -41,14 +43,6 @@ DRAWN = ('sync queue', 'async weighted_average', 'RTC, horizon 25', 'our rtc')
 DRAWN_TIMING, DRAWN_JOINT, DRAWN_SECONDS = '200 ms +-20 %', 0, (3.0, 8.0)
 
 
-class Method(Protocol):
-    """Executes chunks; `changes` are the first ticks that each chunk commands."""
-
-    changes: list[int]
-
-    def tick(self, tick: int, state: Array) -> Sent: ...
-
-
 class Demonstration:
     """Commands the reference: nothing can be smoother and go where the task goes."""
 
@@ -58,19 +52,18 @@ class Demonstration:
         self._reference = motion.reference(modes)
         self.changes = list(range(0, TICKS, 10))
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Seen) -> Sent:
         return [(0.0, self._reference[tick])]
 
 
+def _lerobot(name: str, motion: Motion, seed: int, durations: Iterator[float]) -> Method:
+    policy = FlowPolicy(motion, seed, guided=name in lerobot_modes.GUIDED)
+    return lerobot_modes.METHODS[name](policy, durations)
+
+
 Maker = Callable[[Motion, int, Iterator[float]], Method]
-BASELINES: dict[str, Maker] = {
-    'sync queue': SyncQueue,
-    **{f'async {name}': partial(AsyncQueue, aggregate=name) for name in AGGREGATES},
-    'temporal ensembling': Ensemble,
-    'RTC, horizon 10': partial(RealTimeChunking, horizon=10),
-    'RTC, horizon 25': partial(RealTimeChunking, horizon=25),
-}
-UNGUIDED = [name for name in BASELINES if not name.startswith('RTC')]
+BASELINES: dict[str, Maker] = {name: partial(_lerobot, name) for name in lerobot_modes.METHODS}
+UNGUIDED = [name for name in BASELINES if name not in lerobot_modes.GUIDED]
 OURS: dict[str, Maker] = {
     'our sync': partial(Scheduled, mode=Mode.SYNC, guided=False),
     'our ensemble': partial(Scheduled, mode=Mode.ENSEMBLE, guided=False),
@@ -87,7 +80,7 @@ def execute(make: Maker, timing: Timing, seed: int) -> Trace:
     commands, positions = np.empty((TICKS, 6)), np.empty((TICKS, 6))
     for tick in range(TICKS):
         positions[tick] = arm.position
-        commands[tick] = arm.follow(method.tick(tick, arm.measured()))
+        commands[tick] = arm.follow(method.tick(tick, Seen(tick, arm.measured())))
     begun, *changes = [change for change in method.changes if change < TICKS]
     return Trace(motion, commands, positions, tuple(changes), begun)
 

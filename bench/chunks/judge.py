@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chunks.world import TICKS, Array, Modes, Motion
+from chunks.method import Array
+from chunks.world import TICKS, Modes, Motion
 
 AROUND = 10  # ticks before and after a chunk change that are looked at: a third of a second each
 STILL = 0.02  # degrees per tick, L2: a command that moves less stands (0.6 degrees/s)

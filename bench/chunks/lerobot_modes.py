@@ -1,14 +1,16 @@
 """How LeRobot 0.6.1 executes chunks: its own queues, aggregation, ensembling and guidance.
 
 LeRobot's threads and sockets are replaced by events of the simulated clock; what decides about
-actions is LeRobot's code, called in the order in which its loops call it.
+actions is LeRobot's code, called in the order in which its loops call it. Durations are those of
+inferences, one after the other, in ticks.
 """
 
 import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Event, Lock
@@ -22,8 +24,7 @@ from lerobot.policies.rtc import ActionQueue, LatencyTracker
 from lerobot.policies.rtc.configuration_rtc import RTCConfig
 from torch import Tensor
 
-from chunks.policy import FlowPolicy, unnormalised
-from chunks.world import CHUNK, RATE, Array, Motion, Sent
+from chunks.method import RATE, Array, Method, Observation, Policy, Sent
 from so101_description.joints import JOINTS
 
 
@@ -51,7 +52,8 @@ def _import_async() -> tuple[Any, Any, Any]:
 configs, policy_server, robot_client = _import_async()
 logging.getLogger('lerobot.policies.rtc.action_queue').setLevel(logging.ERROR)
 
-AGGREGATES = tuple(configs.AGGREGATE_FUNCTIONS)
+# The weight of an action in temporal ensembling, exp(-m i): that of ACT's authors.
+_AGEING = 0.01
 
 
 class SyncQueue:
@@ -60,22 +62,22 @@ class SyncQueue:
     As lerobot/rollout/strategies: a loop that took longer than a tick goes on at once.
     """
 
-    def __init__(self, motion: Motion, seed: int, durations: Iterator[float]) -> None:
+    def __init__(self, policy: Policy, durations: Iterator[float]) -> None:
         self.changes: list[int] = []
-        self._policy = FlowPolicy(motion, seed)
+        self._policy = policy
         self._durations = durations
         self._next = 0.0  # when the loop runs again, ticks
         self._sends: Sent = []
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Observation) -> Sent:
         while self._next < tick + 1:
             start = self._next
-            infers = self._policy._check_get_actions_condition()
-            action = self._policy.select_action({'tick': tick, 'state': state})
+            infers = self._policy.infers()
+            action = self._policy.select(observation)
             sent = start + (next(self._durations) if infers else 0.0)
             if infers:
                 self.changes.append(math.ceil(sent - 0.5))
-            self._sends.append((sent, unnormalised(action[0])))
+            self._sends.append((sent, self._policy.unnormalised(action)))
             self._next = max(start + 1, sent)
         due = [(time - tick, action) for time, action in self._sends if time < tick + 1]
         self._sends = self._sends[len(due) :]
@@ -83,7 +85,9 @@ class SyncQueue:
 
 
 class _Client(robot_client.RobotClient):  # type: ignore[misc,name-defined]
-    """LeRobot's client without a robot and a socket: `state` in, `command` out."""
+    """LeRobot's client without a robot and a socket: `observation` in, `command` out."""
+
+    observation: Observation
 
     def __init__(self, aggregate: str, server: Any) -> None:
         self.config = SimpleNamespace(aggregate_fn=configs.get_aggregate_function(aggregate))
@@ -106,8 +110,6 @@ class _Client(robot_client.RobotClient):  # type: ignore[misc,name-defined]
         self.fps_tracker = robot_client.FPSTracker(target_fps=RATE)
         self.must_go = Event()
         self.must_go.set()
-        self.tick = 0
-        self.state = np.zeros(len(JOINTS))
         self.command: dict[str, float] | None = None
 
     def send_observation(self, obs: Any) -> bool:
@@ -115,8 +117,9 @@ class _Client(robot_client.RobotClient):  # type: ignore[misc,name-defined]
         return True
 
     def _observe(self) -> dict[str, Any]:
-        named = zip(JOINTS, self.state, strict=True)
-        return {'tick': self.tick, **{f'{joint}.pos': value for joint, value in named}}
+        named = zip(JOINTS, self.observation.state, strict=True)
+        positions = {f'{joint}.pos': value for joint, value in named}
+        return {'observation': self.observation, **positions}
 
     def _send(self, action: dict[str, float]) -> dict[str, float]:
         self.command = action
@@ -126,18 +129,16 @@ class _Client(robot_client.RobotClient):  # type: ignore[misc,name-defined]
 class AsyncQueue:
     """LeRobot's robot client and policy server, with one of its four aggregate functions."""
 
-    def __init__(
-        self, motion: Motion, seed: int, durations: Iterator[float], aggregate: str
-    ) -> None:
+    def __init__(self, policy: Policy, durations: Iterator[float], aggregate: str) -> None:
         self.changes: list[int] = []
-        self._policy = FlowPolicy(motion, seed)
+        self._policy = policy
         self._durations = durations
         self._server = policy_server.PolicyServer(policy_server.PolicyServerConfig(fps=int(RATE)))
         self._client = _Client(aggregate, self._server)
         self._done = math.inf
         self._answer: list[Any] = []
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Observation) -> Sent:
         client = self._client
         answered = False
         while self._done <= tick:
@@ -147,7 +148,7 @@ class AsyncQueue:
             answered = True
             now, self._done = self._done, math.inf
             self._infer(now)
-        client.tick, client.state, client.command = tick, state, None
+        client.observation, client.command = observation, None
         if client.actions_available():
             client.control_loop_action()
         if client._ready_to_send_observation():
@@ -168,9 +169,8 @@ class AsyncQueue:
         obs = server.observation_queue.get()
         server._predicted_timesteps.add(obs.get_timestep())
         server.last_processed_obs = obs
-        raw = obs.get_observation()
-        chunk = self._policy.predict(raw['tick'], _array(raw))
-        actions = list(torch.as_tensor(unnormalised(chunk)))
+        chunk = self._policy.predict(obs.get_observation()['observation'])
+        actions = list(torch.as_tensor(self._policy.unnormalised(chunk)))
         self._answer = server._time_action_chunk(0.0, actions, obs.get_timestep())
         # The server sleeps until its default inference latency has passed.
         self._done = now + max(next(self._durations), server.config.inference_latency * RATE)
@@ -187,18 +187,18 @@ class Ensemble:
     enters at the tick at which it comes, without the actions that are past by then.
     """
 
-    def __init__(self, motion: Motion, seed: int, durations: Iterator[float]) -> None:
+    def __init__(self, policy: Policy, durations: Iterator[float]) -> None:
         self.changes: list[int] = []
-        self._policy = FlowPolicy(motion, seed)
+        self._policy = policy
         self._durations = durations
-        self._ensembler = ACTTemporalEnsembler(0.01, CHUNK)  # the coefficient of ACT's authors
+        self._ensembler = ACTTemporalEnsembler(_AGEING, policy.chunk_size)
         self._observed = 0
         self._done = math.inf
         self._chunk = torch.empty(0)
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Observation) -> Sent:
         if self._done == math.inf:
-            self._infer(tick, state)
+            self._infer(tick, observation)
         action = None
         if self._done < tick + 0.5:  # an inference of no time serves the tick it observed
             current = self._chunk[None, tick - self._observed :]
@@ -207,14 +207,14 @@ class Ensemble:
                 action = self._enter(current)
             self._done = math.inf
             if self._observed < tick:
-                self._infer(tick, state)
+                self._infer(tick, observation)
         if action is None:
             action = self._pop()
-        return [] if action is None else [(0.0, unnormalised(action[0]))]
+        return [] if action is None else [(0.0, self._policy.unnormalised(action[0]))]
 
-    def _infer(self, tick: int, state: Array) -> None:
+    def _infer(self, tick: int, observation: Observation) -> None:
         self._observed = tick
-        self._chunk = self._policy.predict(tick, state)
+        self._chunk = self._policy.predict(observation)
         self._done = tick + next(self._durations)
 
     def _enter(self, chunk: Tensor) -> Tensor:
@@ -252,11 +252,9 @@ class Ensemble:
 class RealTimeChunking:
     """What rollout/inference/rtc.py does in its thread, beside a loop that takes actions."""
 
-    def __init__(
-        self, motion: Motion, seed: int, durations: Iterator[float], horizon: int
-    ) -> None:
+    def __init__(self, policy: Policy, durations: Iterator[float], horizon: int) -> None:
         self.changes: list[int] = []
-        self._policy = FlowPolicy(motion, seed, horizon)
+        self._policy = policy
         self._durations = durations
         self._horizon = horizon
         self._queue = ActionQueue(RTCConfig(execution_horizon=horizon))
@@ -265,20 +263,21 @@ class RealTimeChunking:
         self._merge: tuple[Tensor, int, int] | None = None
         self._changed = False
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Observation) -> Sent:
         action = self._queue.get()
         if action is not None and self._changed:
             self.changes.append(tick)
             self._changed = False
         while self._now < tick + 1:  # the thread sees this tick's observation
-            self._run(tick, state)
-        return [] if action is None else [(0.0, unnormalised(action))]
+            self._run(observation)
+        return [] if action is None else [(0.0, action.numpy())]
 
-    def _run(self, tick: int, state: Array) -> None:
+    def _run(self, observation: Observation) -> None:
         """Do the thread's next step, at self._now."""
         if self._merge is not None:
             chunk, delay, index = self._merge
-            self._queue.merge(chunk, chunk, delay, index)
+            processed = torch.as_tensor(self._policy.unnormalised(chunk))
+            self._queue.merge(chunk, processed, delay, index)
             self._merge, self._changed = None, True
         if self._queue.qsize() > 30:  # rtc_queue_threshold's default
             self._now += 0.01 * RATE  # _RTC_IDLE_SLEEP_S
@@ -290,7 +289,10 @@ class RealTimeChunking:
         if left_over is not None:
             left_over = _fitted(left_over, self._horizon)
         chunk = self._policy.predict(
-            tick, state, inference_delay=delay, prev_chunk_left_over=left_over
+            observation,
+            inference_delay=delay,
+            prev_chunk_left_over=left_over,
+            execution_horizon=self._horizon,  # which LeRobot has in the policy's configuration
         )
         ticks = next(self._durations)
         self._latencies.add(ticks / RATE)
@@ -301,3 +303,18 @@ class RealTimeChunking:
 def _fitted(actions: Tensor, steps: int) -> Tensor:
     """Do what _normalize_prev_actions_length in LeRobot's rtc.py does: cut, or pad with zeros."""
     return torch.cat((actions[:steps], actions.new_zeros(max(0, steps - len(actions)), 6)))
+
+
+METHODS: dict[str, Callable[[Policy, Iterator[float]], Method]] = {
+    'sync queue': SyncQueue,
+    **{
+        f'async {name}': partial(AsyncQueue, aggregate=name)
+        for name in configs.AGGREGATE_FUNCTIONS
+    },
+    'temporal ensembling': Ensemble,
+    'RTC, horizon 10': partial(RealTimeChunking, horizon=10),
+    'RTC, horizon 25': partial(RealTimeChunking, horizon=25),
+}
+"""By the names that tables and plots give them. Those that are `GUIDED` guide the policy."""
+
+GUIDED = tuple(name for name in METHODS if name.startswith('RTC'))

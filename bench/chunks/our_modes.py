@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from chunks.policy import FlowPolicy, normalised, unnormalised
-from chunks.world import RATE, Array, Motion, Sent
+from chunks.flow_policy import FlowPolicy, Seen, normalised
+from chunks.method import RATE, Array, Sent
+from chunks.world import Motion
 from so101_description.units import dataset_to_radians, radians_to_dataset
 from so101_policy.plan import Limits
 from so101_policy.policy_node import Parameters
@@ -25,7 +26,7 @@ class Scheduled:
         self, motion: Motion, seed: int, durations: Iterator[float], mode: Mode, guided: bool
     ) -> None:
         self.changes: list[int] = []
-        self._policy = FlowPolicy(motion, seed, horizon=10 if guided else None)
+        self._policy = FlowPolicy(motion, seed, guided)
         self._durations = durations
         self._guided = guided
         defaults = Parameters()
@@ -34,35 +35,34 @@ class Scheduled:
         self._done = math.inf
         self._chunk: Array = np.empty((0, 6))
 
-    def tick(self, tick: int, state: Array) -> Sent:
+    def tick(self, tick: int, observation: Seen) -> Sent:
         schedule = self._schedule
         if schedule.plan is None:
-            schedule.start(_time(tick), dataset_to_radians(state))
+            schedule.start(_time(tick), dataset_to_radians(observation.state))
         sent = []
         for send in range(_SENDS):
             now = tick + send / _SENDS
             self._answer(now)
             if send == 0 and schedule.is_due(_time(now)):
-                self._ask(tick, state)
+                self._ask(observation)
                 self._answer(now)
             assert schedule.plan is not None
             sent.append((send / _SENDS, radians_to_dataset(schedule.plan.at(_time(now))[0])))
         return sent
 
-    def _ask(self, tick: int, state: Array) -> None:
-        guidance = self._schedule.ask(_time(tick))
+    def _ask(self, observation: Seen) -> None:
+        guidance = self._schedule.ask(_time(observation.tick))
         if guidance is None or not self._guided:
-            chunk = self._policy.predict(tick, state)
+            chunk = self._policy.predict(observation)
         else:
             chunk = self._policy.predict(
-                tick,
-                state,
+                observation,
                 prev_chunk_left_over=normalised(radians_to_dataset(guidance.prefix)),
                 inference_delay=guidance.delay,
                 execution_horizon=guidance.horizon,
             )
-        self._chunk = dataset_to_radians(unnormalised(chunk))
-        self._done = tick + next(self._durations)
+        self._chunk = dataset_to_radians(self._policy.unnormalised(chunk))
+        self._done = observation.tick + next(self._durations)
 
     def _answer(self, now: float) -> None:
         if self._done > now:

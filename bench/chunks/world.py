@@ -1,7 +1,6 @@
 """The world of the chunking benchmark: a motion on a clock, an arm that lags, slow inference.
 
-Angles are dataset units: degrees, and 0 to 100 for the gripper, counted like degrees. Time is in
-ticks of 1/30 s.
+Units are those of method.py; the gripper's 0 to 100 is counted like degrees.
 """
 
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from chunks.method import RATE, Array, Sent
 
-RATE = 30.0  # Hz: LeRobot's default for cameras and datasets
 TICKS = 420  # 14 s
 CHUNK = 50  # actions: SmolVLA's default
 LAG = 0.08  # s: the first-order lag of an STS3215 under LeRobot's gains
@@ -30,7 +28,6 @@ _DETOUR = 20.0
 _DECAY = np.exp(-1 / (RATE * LAG))
 
 Modes = tuple[int, ...]  # of each decision, -1 or 1
-Sent = list[tuple[float, Array]]  # ticks since a tick's start, in [0, 1), and the command
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The velocity field of flow matching for such data is an expectation that can be 
 what is judged is the execution of chunks and not the training of a network.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
 from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 from torch import Tensor, nn
 
-from chunks.world import CHUNK, RATE, SIDE, TICKS, Array, Modes, Motion
+from chunks.method import RATE, Array
+from chunks.world import CHUNK, SIDE, TICKS, Modes, Motion
 
 # Standard deviations, degrees, of what one chunk differs by from the next one for the same state:
 _OFFSET = 1.5  # of the whole chunk, each joint by itself
@@ -52,27 +54,46 @@ def unnormalised(actions: Tensor) -> Array:
     return actions.double().numpy() * STD + MEAN
 
 
+@dataclass(frozen=True)
+class Seen:
+    """An observation: `tick` stands for what images show, `state` (6,) is in dataset units."""
+
+    tick: int
+    state: Array
+
+
 class FlowPolicy(SmolVLAPolicy):
     """SmolVLA with another network; its queue, its sampling and its guidance are LeRobot's.
 
-    A batch holds `tick`, an int, which stands for what images show, and `state` (6,), dataset
-    units. `horizon` is the default execution horizon of real-time chunking; None is without.
+    `guided`: by real-time chunking, which LeRobot's queue of a policy has no use for.
     """
 
-    def __init__(self, motion: Motion, seed: int, horizon: int | None = None) -> None:
+    def __init__(self, motion: Motion, seed: int, guided: bool) -> None:
         nn.Module.__init__(self)
         self.config = SmolVLAConfig(device='cpu')
-        if horizon is not None:
-            self.config.rtc_config = RTCConfig(execution_horizon=horizon)
+        if guided:
+            self.config.rtc_config = RTCConfig()
         self.init_rtc_processor()
         self.reset()
         self._motion = motion
         self._seed = seed
         self._count = 0
 
-    def predict(self, tick: int, state: Array, **guidance: Any) -> Tensor:
-        """Return a chunk (CHUNK, 6), normalised."""
-        return self.predict_action_chunk({'tick': tick, 'state': state}, **guidance)[0]
+    @property
+    def chunk_size(self) -> int:
+        return self.config.chunk_size
+
+    def infers(self) -> bool:
+        return self._check_get_actions_condition()
+
+    def select(self, observation: Seen) -> Tensor:
+        return self.select_action(vars(observation))[0]
+
+    def predict(self, observation: Seen, **guidance: Any) -> Tensor:
+        return self.predict_action_chunk(vars(observation), **guidance)[0]
+
+    def unnormalised(self, actions: Tensor) -> Array:
+        return unnormalised(actions)
 
     def _get_action_chunk(
         self, batch: dict[str, Any], noise: Tensor | None = None, **kwargs: Any
