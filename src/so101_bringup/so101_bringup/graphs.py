@@ -83,9 +83,13 @@ def _evaluate_nodes(values: Values) -> list[NodeSpec]:
 
 
 def _record_nodes(values: Values) -> list[NodeSpec]:
+    from so101_episodes import demonstrations
+
     values = {**values, 'record': True}
     sim = bool(values['sim'])
-    port, calibration, nodes = _arm(values)
+    # A session that goes on finds the cube where an uninterrupted one would.
+    there = demonstrations.count(Path(str(values['recordings'])), lambda _: None) if sim else 0
+    port, calibration, nodes = _arm({**values, 'seed': int(values['seed']) + there})
     nodes += [*_recorder(values), *_watching(values, 'record')]
     if values['source'] == 'teleop':
         nodes += _led_arm(values, port, calibration, enabled=False)

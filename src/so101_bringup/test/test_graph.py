@@ -9,7 +9,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from so101_description.joints import HOME
+from so101_description.workspace import SQUARE_CENTRE, SQUARE_SIZE
+from so101_episodes import bag_scan
+from so101_episodes.episode import Episode
+from so101_node.topics import REFERENCE, SIM_STATE
+from so101_sim import scene
 
 
 def so101(*words: str, cwd: Path) -> subprocess.Popen[str]:
@@ -53,6 +63,36 @@ def test_the_demo_moves_the_arm_records_and_loses_nothing(
     assert video.stat().st_size > 10_000
     report = json.loads((recordings / 'report.json').read_text())
     assert len(report['episodes']) == 1
+
+
+@pytest.mark.timeout(180)
+def test_a_demonstration_in_simulation_begins_at_home_and_ends_with_the_cube_in_the_bowl(
+    tmp_path: Path,
+) -> None:
+    process = so101(
+        'record',
+        *('sim:=true', 'num_episodes:=1', 'page:=false', 'look:=varied', 'seed:=12'),
+        f'sim_port:={tmp_path}/arm',
+        f'recordings:={tmp_path}/recordings',
+        cwd=tmp_path,
+    )
+    output = ended(process, 150)
+    assert process.returncode == 0, output
+    assert '1 of 1 demonstrations are there; of this session: 1 success' in output
+    (folder,) = (tmp_path / 'recordings').glob('[!.]*')
+    episode = Episode.load(folder)
+    assert (episode.kind, episode.outcome) == ('demonstration', 'success')
+    told, seen = [], []
+    for channel, _, data in bag_scan.messages(next(folder.glob('*.mcap'))):
+        if channel.topic == f'/{REFERENCE.name}':
+            told.append(deserialize_message(data, JointState))
+        elif channel.topic == f'/{SIM_STATE.name}':
+            seen.append(deserialize_message(data, JointState))
+    assert np.array(told[0].position) == pytest.approx(HOME, abs=0.03)
+    assert {state.header.frame_id for state in seen} == {'seed 13'}
+    cube = np.array(seen[-1].position[6:9])
+    assert np.linalg.norm(cube[:2] - scene.BOWL_CENTRE) < scene.BOWL_FLOOR_RADIUS
+    assert np.linalg.norm(np.array(seen[0].position[6:8]) - SQUARE_CENTRE) < SQUARE_SIZE
 
 
 def test_random_weights_are_for_simulation_only(checkpoint: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Arguments are said once, checked once, and lead to the nodes of the graph."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from so101_bringup.graphs import CAMERAS, EVALUATE, INFER, RECORD, REPLAY, TELEOP, WIRINGS
 from so101_bringup.wiring import ROBOT, Argument, Wiring, share
 from so101_description.joints import HOME
+from so101_episodes.episode import Episode
 from so101_node import robot_file
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
@@ -96,6 +98,18 @@ def test_in_simulation_the_expert_demonstrates_from_home_and_nobody_waits(tmp_pa
     assert nodes['sim_leader'].parameters['hand'] == 'waves'
     teleop = {node.label: node for node in TELEOP.nodes(TELEOP.values({'sim': 'true'}))}
     assert teleop['sim_leader'].parameters['hand'] == 'waves'
+
+
+def test_a_simulated_session_that_goes_on_finds_the_cube_at_the_next_place(tmp_path: Path) -> None:
+    values = RECORD.values({'sim': 'true', 'seed': '40', 'recordings': str(tmp_path / 'there')})
+    seeds = []
+    for number in range(3):
+        nodes = {node.label: node.parameters for node in RECORD.nodes(values)}
+        seeds.append((nodes['sim_world']['seed'], nodes['sim_leader']['seed']))
+        folder = tmp_path / 'there' / str(number)
+        folder.mkdir(parents=True)
+        replace(Episode.begun(1, 'demonstration', 'Fold', '', ''), complete=True).save(folder)
+    assert seeds == [(40, 40), (41, 40), (42, 40)]
 
 
 @pytest.mark.parametrize('wiring', [RECORD, TELEOP])

@@ -119,9 +119,7 @@ def _seconds(text: str) -> list[float]:
     try:
         return [float(word) / 1e3 for word in text.split(',')]
     except ValueError as error:
-        raise UserError(
-            f'--latencies {text}: give milliseconds, such as 0,100,200,300'
-        ) from error
+        raise UserError(f'--latencies {text}: give milliseconds, such as 0,100,200,300') from error
 
 
 def _show(found: Iterable[tuple[Setting, list[Trial]]]) -> None:

@@ -3,11 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_sim.expert import STEP, Way
-from so101_sim.hand import Pose, smooth
-
-# rad/s, of the joint with the longest way, where nothing is to be shown.
-_RETURN_SPEED = 2.0
+from so101_sim.expert import Way, straight
+from so101_sim.hand import Pose
 
 
 class Demonstrator:
@@ -32,8 +29,4 @@ class Demonstrator:
 
     def go_back(self, seconds: float) -> None:
         """Carry the arm, from now on, to where its way began."""
-        here, there = self.pose(seconds), self._way.poses[0]
-        duration = 15 / 8 * float(np.abs(there - here).max()) / _RETURN_SPEED
-        parts = np.arange(1 + max(1, round(duration / STEP)), dtype=np.float64)
-        shares = smooth(parts / parts[-1])[:, None]
-        self.follow(Way(here + shares * (there - here)), seconds)
+        self.follow(straight(self.pose(seconds), self._way.poses[0]), seconds)

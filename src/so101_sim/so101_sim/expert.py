@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
 from so101_description.kinematics import gripper_frame
 from so101_node.error import UserError
-from so101_sim.hand import Pose
+from so101_sim.hand import FASTEST_OF_MEAN, Pose, smooth
 from so101_sim.scene import BOWL_CENTRE, CUBE_SIZE
 
 Floats = NDArray[np.float64]
@@ -45,6 +45,8 @@ _GRASP_HEIGHT = 0.010  # of the jaws' tips: below the cube's middle, clear of th
 
 # Of the cube above the bowl's middle, whose rim is at 0.035: low enough not to bounce out.
 _DROP_HEIGHT = 0.055
+
+_STRAIGHT_SPEED = 2.0  # rad/s at the fastest, of the joint with the longest way
 
 _ROUNDING = 0.4  # seconds over which the corners of a way are rounded
 
@@ -126,6 +128,13 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
     except UserError as error:
         x, y = cube
         raise UserError(f'no way to a cube at x {x:.3f}, y {y:.3f} m: {error}') from None
+
+
+def straight(start: Pose, goal: Pose) -> Way:
+    """Return a way that shows nothing: all joints together, as a hand moves."""
+    seconds = FASTEST_OF_MEAN * float(np.abs(goal - start).max()) / _STRAIGHT_SPEED
+    parts = np.arange(1 + max(1, round(seconds / STEP)), dtype=np.float64)
+    return Way(start + smooth(parts / parts[-1])[:, None] * (goal - start))
 
 
 def reaction(seed: int) -> float:

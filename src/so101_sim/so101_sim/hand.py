@@ -22,6 +22,10 @@ _MIDDLE = (0.0, -60.0, 30.0, 50.0, 60.0, 40.0)
 _REACH = (45.0, 20.0, 20.0, 25.0, 60.0, 30.0)
 
 
+# How many times its mean speed a smooth way goes in its middle.
+FASTEST_OF_MEAN = 15 / 8
+
+
 class Hand(Protocol):
     """Seconds are those of the arm that it moves, which begins at 0 in the hand."""
 
@@ -62,6 +66,6 @@ class Waves:
 def smooth(part: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return which share of a way is behind, at parts of its time: at rest at both ends.
 
-    Minimum jerk, as hands move (Flash and Hogan, 1985). The fastest is 15/8 of the mean speed.
+    Minimum jerk, as hands move (Flash and Hogan, 1985).
     """
     return part**3 * (10 - 15 * part + 6 * part**2)

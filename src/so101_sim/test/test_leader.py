@@ -1,23 +1,32 @@
 """The simulated leader: a hand moves it while it is limp, its servos while they are not."""
 
+import math
 import signal
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import JointState
 
 from so101_description.joints import HOME
+from so101_description.workspace import SQUARE_CENTRE
 from so101_driver.bus import Bus, BusError
 from so101_driver.calibration import Calibration
 from so101_driver.packet import BROADCAST, Decoder, Instruction, Packet, encode
 from so101_driver.registers import GOAL_POSITION, PRESENT_POSITION, TORQUE_ENABLE
 from so101_driver.serial_port import SerialPort
+from so101_node.topics import DIAGNOSTICS, SIM_STATE
+from so101_sim import scene
+from so101_sim.demonstrator import Demonstrator
+from so101_sim.expert import demonstration, straight
 from so101_sim.guided_arm import GuidedArm
-from so101_sim.hand import Waves
+from so101_sim.hand import Hand, Waves
 
 SECOND = 1_000_000_000
 IDS = range(1, 7)
@@ -26,8 +35,8 @@ IDS = range(1, 7)
 class Host:
     """What a driver would ask of the arm, at chosen times."""
 
-    def __init__(self, calibration: Calibration, seed: int = 0) -> None:
-        self.hand = Waves(seed)
+    def __init__(self, calibration: Calibration, hand: Hand) -> None:
+        self.hand = hand
         self.now = 0
         self._calibration = calibration
         self._arm = GuidedArm(calibration, self.hand, 0)
@@ -73,7 +82,7 @@ def test_the_hand_moves_all_joints_smoothly_inside_their_limits(
 
 
 def test_limp_it_is_where_the_hand_is(calibration: Calibration) -> None:
-    host = Host(calibration)
+    host = Host(calibration, Waves(0))
     for seconds in (0.0, 0.005, 1.0, 60.0):
         host.now = round(seconds * SECOND)
         assert host.angles() == pytest.approx(host.hand.pose(seconds), abs=0.002)
@@ -82,7 +91,7 @@ def test_limp_it_is_where_the_hand_is(calibration: Calibration) -> None:
 def test_with_torque_it_goes_to_its_goals_and_limp_again_back_into_the_hand(
     calibration: Calibration,
 ) -> None:
-    host = Host(calibration)
+    host = Host(calibration, Waves(0))
     held = host.angles()
     host.send(held)
     host.torque(True)
@@ -101,6 +110,53 @@ def test_with_torque_it_goes_to_its_goals_and_limp_again_back_into_the_hand(
     speeds = np.diff(path, axis=0) / 0.005  # a tick is 0.3 rad/s
     assert np.abs(speeds[:10]).max() < 0.7  # it is not snatched
     assert np.abs(speeds).max() < 2.0
+
+
+def test_a_demonstrator_keeps_what_it_takes_where_it_is_follows_its_way_and_carries_it_back(
+    calibration: Calibration,
+) -> None:
+    hand = Demonstrator(HOME)
+    host = Host(calibration, hand)
+    host.wait(1.0)
+    assert host.angles() == pytest.approx(HOME, abs=0.002)
+    held = HOME + np.array([0.1, 0.2, -0.2, 0.1, 0.1, 0.1])
+    host.send(held)
+    host.torque(True)
+    host.wait(1.0)
+    host.torque(False)
+    host.wait(1.0)
+    assert host.angles() == pytest.approx(held, abs=0.004)
+    start = hand.pose(host.now / SECOND)
+    way = demonstration(start, SQUARE_CENTRE, 0.3, 1)
+    begin = host.now / SECOND + 0.3
+    hand.follow(way, begin)
+    while host.now / SECOND < begin + way.seconds:
+        host.wait(0.01)
+        expected = way.pose(host.now / SECOND - begin)
+        assert host.angles() == pytest.approx(expected, abs=0.002)
+    host.wait(1.0)
+    assert host.angles() == pytest.approx(way.poses[-1], abs=0.002)
+    hand.go_back(host.now / SECOND)
+    path = [host.angles()]
+    for _ in range(400):
+        host.wait(0.01)
+        path.append(host.angles())
+    assert path[-1] == pytest.approx(start, abs=0.002)
+    assert np.abs(np.diff(path, axis=0)).max() < 2.4 * 0.01  # 2 rad/s, and a tick
+
+
+def test_a_demonstrator_that_is_interrupted_keeps_hold(calibration: Calibration) -> None:
+    hand = Demonstrator(HOME)
+    host = Host(calibration, hand)
+    hand.follow(straight(HOME, HOME + 0.5), 0.0)
+    host.wait(0.2)
+    host.send(host.angles())
+    host.torque(True)
+    host.wait(0.5)
+    stopped = host.angles()
+    host.torque(False)
+    host.wait(1.0)
+    assert host.angles() == pytest.approx(stopped, abs=0.004)
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -170,9 +226,82 @@ def test_the_node_is_an_arm_at_a_port_until_a_signal(
         process.communicate()
 
 
+class Session:
+    """What the expert hears: how far a session is, and where the cube lies."""
+
+    def __init__(self, graph: Any) -> None:
+        self._progress = graph.node.publisher(DIAGNOSTICS)
+        self._state = graph.node.publisher(SIM_STATE)
+        graph.wait_for(
+            lambda: all(p.get_subscription_count() for p in (self._progress, self._state)),
+            'leader that listens',
+        )
+
+    def place(self, x: float, y: float, yaw: float) -> None:
+        cube = [x, y, scene.CUBE_SIZE / 2, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
+        message = JointState(name=scene.coordinate_names(), position=[*HOME, *cube])
+        self._state.publish(message)
+
+    def say(self, state: str, number: int) -> None:
+        values = [KeyValue(key='state', value=state), KeyValue(key='number', value=str(number))]
+        status = DiagnosticStatus(name='session/progress', values=values)
+        self._progress.publish(DiagnosticArray(status=[status]))
+
+
+def test_the_expert_demonstrates_while_an_episode_runs_and_carries_the_arm_back(
+    tmp_path: Path, calibration_path: Path, calibration: Calibration, graph: Any
+) -> None:
+    port = tmp_path / 'leader'
+    home = HOME + 0.1
+    process = graph.start(
+        'so101_sim.leader_node',
+        port=port,
+        calibration=calibration_path,
+        hand='expert',
+        seed=3,
+        home=[float(angle) for angle in home],
+    )
+    graph.wait_for(port.exists, 'port')
+    serial = SerialPort(str(port))
+    bus = Bus(serial)
+
+    def angles() -> np.ndarray:
+        while True:
+            try:
+                data = bus.sync_read(list(IDS), PRESENT_POSITION.address, 2)
+            except BusError:
+                continue  # a machine that was busy
+            return calibration.radians(np.array([PRESENT_POSITION.decode(one) for one in data]))
+
+    def is_at(pose: np.ndarray) -> bool:
+        return bool(np.abs(angles() - pose).max() < 0.003)
+
+    session = Session(graph)
+    # Without a world there is nothing to be done, and the arm stays.
+    session.say('running', 1)
+    graph.wait_for(lambda: 'episode 1 is not demonstrated' in process.stderr.readline(), 'error')
+    session.say('homing', 1)
+    session.place(0.25, 0.03, yaw=1.0)
+    session.say('ready', 2)
+    assert is_at(home)
+    session.say('running', 2)
+    way = demonstration(home, (0.25, 0.03), 1.0, (3 << 31) + 2)
+    graph.wait_for(lambda: is_at(way.poses[-1]), 'end of the demonstration')
+    session.say('running', 2)  # it says so once a second
+    assert is_at(way.poses[-1])
+    session.say('homing', 2)
+    graph.wait_for(lambda: is_at(home), 'arm at home')
+    serial.close()
+
+
 @pytest.mark.parametrize(
     ('parameters', 'text'),
-    [([], 'parameter port'), (['port:=/tmp/leader'], 'parameter calibration')],
+    [
+        ([], 'parameter port'),
+        (['port:=/tmp/leader'], 'parameter calibration'),
+        (['port:=/tmp/leader', 'calibration:=x', 'hand:=third'], 'parameter hand'),
+        (['port:=/tmp/leader', 'calibration:=x', 'hand:=expert', 'home:=[0.0]'], 'parameter home'),
+    ],
 )
 def test_a_missing_parameter_is_one_clear_line(parameters: list[str], text: str) -> None:
     process = start(*parameters)
