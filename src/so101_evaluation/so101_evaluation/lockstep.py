@@ -11,7 +11,7 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from so101_evaluation.labels import labels
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep_trials import Setting, Trial, cores, trials
+from so101_evaluation.lockstep_trials import Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import as_json, write_whole
 from so101_evaluation.statistics import Tally
 from so101_node.error import UserError
@@ -39,6 +39,9 @@ DATA = 'lockstep.json'
 
 # Demonstrations and rollouts in the graph begin with seeds from 0 on: these are unseen.
 SEED = 1_000_000
+
+
+Found = dict[Setting[Scheduling], list[Trial]]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -61,20 +64,15 @@ def run(given: argparse.Namespace) -> None:
     processes = given.processes or cores()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     begun = time.monotonic()
-    found: list[tuple[Setting, list[Trial]]] = []
+    found: Found = {setting: [] for setting in settings}
     with progress_bar(console) as progress:
         bar = progress.add_task('', total=len(settings) * len(seeds))
-        for setting in settings:
-            done: list[Trial] = []
-            for trial in trials(setting, seeds, processes):
-                done.append(trial)
-                successes = sum(each.success for each in done)
-                progress.update(
-                    bar,
-                    advance=1,
-                    description=f'{setting.mode}, {setting.latency}: {successes} of {len(done)}',
-                )
-            found.append((setting, done))
+        for setting, trial in trials(settings, seeds, processes):
+            done = found[setting]
+            done.append(trial)
+            successes = sum(each.success for each in done)
+            description = f'{setting.method.mode}, {setting.latency}: {successes} of {len(done)}'
+            progress.update(bar, advance=1, description=description)
     seconds = time.monotonic() - begun
     _show(found)
     count = len(settings) * len(seeds)
@@ -87,7 +85,7 @@ def run(given: argparse.Namespace) -> None:
     console.print(f'written: {out / DATA}')
 
 
-def _settings(given: argparse.Namespace) -> list[Setting]:
+def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
     """Return what is to be tried, in order. Raises UserError for words that make no sense."""
     if given.rollouts < 1:
         raise UserError(f'--rollouts {given.rollouts}: give 1 or more')
@@ -95,6 +93,8 @@ def _settings(given: argparse.Namespace) -> list[Setting]:
         raise UserError(f'--seed {given.seed}: give 0 or more')
     if given.interval < 1:
         raise UserError(f'--interval {given.interval}: give 1 or more')
+    if given.processes < 0:
+        raise UserError(f'--processes {given.processes}: give 1 or more')
     if not 0 < given.episode_time <= 600:
         raise UserError(f'--episode-time {given.episode_time:g}: give up to 600 s')
     modes = [_mode(word) for word in given.modes.split(',')]
@@ -102,10 +102,23 @@ def _settings(given: argparse.Namespace) -> list[Setting]:
     if given.spikes:
         latencies.append(Latency(latencies[-1].seconds, spikes=True))
     checkpoints = [policy_checkpoint.read(path) for path in given.checkpoints]
-    return [
-        Setting(found.path, mode, latency, given.interval, given.episode_time, given.task)
-        for found, mode, latency in itertools.product(checkpoints, modes, latencies)
-    ]
+    for checkpoint in checkpoints:
+        if given.interval > checkpoint.chunk_size:
+            raise UserError(
+                f'--interval {given.interval}: a chunk of {checkpoint.path} has '
+                f'{checkpoint.chunk_size} actions'
+            )
+    settings = (
+        Setting(
+            checkpoint.path,
+            Scheduling(mode, given.interval),
+            latency,
+            given.episode_time,
+            given.task,
+        )
+        for checkpoint, mode, latency in itertools.product(checkpoints, modes, latencies)
+    )
+    return list(dict.fromkeys(settings))
 
 
 def _mode(word: str) -> Mode:
@@ -122,23 +135,22 @@ def _seconds(text: str) -> list[float]:
         raise UserError(f'--latencies {text}: give milliseconds, such as 0,100,200,300') from error
 
 
-def _show(found: Iterable[tuple[Setting, list[Trial]]]) -> None:
-    found = list(found)
-    names = labels(str(setting.checkpoint) for setting, _ in found)
+def _show(found: Found) -> None:
+    names = labels(str(setting.checkpoint) for setting in found)
     table = Table(title='Rollouts in lockstep', title_justify='left')
     for column in ('checkpoint', 'mode', 'latency'):
         table.add_column(column)
     for column in ('success', '95 %', 'seconds', 'jump, degrees', 'jerk, degrees'):
         table.add_column(column, justify='right')
-    for setting, done in found:
+    for setting, done in found.items():
         said = summary(done)
-        low, high = said['interval']
+        interval = said['rate_interval']
         table.add_row(
             names[str(setting.checkpoint)],
-            setting.mode,
+            setting.method.mode,
             str(setting.latency),
             f'{100 * said["rate"]:.1f} % ({said["successes"]} of {said["rollouts"]})',
-            f'{100 * low:.1f} to {100 * high:.1f}',
+            f'{100 * interval["low"]:.1f} to {100 * interval["high"]:.1f}',
             _number(said['success_seconds']),
             _number(said['jump']),
             _number(said['jerk']),
@@ -160,7 +172,7 @@ def summary(done: Sequence[Trial]) -> dict[str, Any]:
         'rollouts': tally.labelled,
         'successes': tally.successes,
         'rate': tally.rate,
-        'interval': [tally.interval.low, tally.interval.high],
+        'rate_interval': asdict(tally.interval),
         'success_seconds': float(np.mean(durations)) if durations else None,
         'jump': float(np.mean(jumps)) if jumps else None,
         'jerk': float(np.sqrt(np.mean([trial.jerk**2 for trial in done]))),
@@ -168,9 +180,7 @@ def summary(done: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def _to_json(
-    found: Iterable[tuple[Setting, list[Trial]]], seconds: float, processes: int
-) -> dict[str, Any]:
+def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:
     return {
         'so101_lockstep': FORM,
         'made': datetime.now().astimezone().isoformat(timespec='seconds'),
@@ -179,16 +189,16 @@ def _to_json(
         'settings': [
             {
                 'checkpoint': str(setting.checkpoint),
-                'mode': setting.mode,
+                'mode': setting.method.mode,
                 'latency_s': setting.latency.seconds,
                 'spikes': setting.latency.spikes,
-                'interval': setting.interval,
+                'interval': setting.method.interval,
                 'episode_time': setting.seconds,
                 'task': setting.task,
                 **summary(done),
                 'trials': [asdict(trial) for trial in done],
             }
-            for setting, done in found
+            for setting, done in found.items()
         ],
     }
 

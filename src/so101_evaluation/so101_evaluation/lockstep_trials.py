@@ -6,11 +6,16 @@ in whatever process and order.
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
@@ -18,20 +23,61 @@ from numpy.typing import NDArray
 
 from so101_evaluation.latency import Latency
 from so101_evaluation.simulated_rollout import FPS, Execution, Images, Scheduled, roll_out
-from so101_policy.schedule import Mode
+from so101_node.error import UserError
+from so101_node.lifetime import signal_with_parent
+from so101_policy.pilot import Pilot
+from so101_policy.plan import Limits
+from so101_policy.schedule import Guidance, Mode, Schedule
+
+if TYPE_CHECKING:
+    from so101_policy.loaded_policy import LoadedPolicy  # seconds of imports
+
+Array = NDArray[np.float64]
+
+
+class Method(Protocol):
+    """A way to execute chunks; it is sent to the processes."""
+
+    def execution(
+        self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
+    ) -> Execution:
+        """Return what executes the chunks of one rollout; `latencies` in seconds."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class Scheduling:
+    """The policy node's way; `interval` in actions from frame to frame."""
+
+    mode: Mode
+    interval: int
+
+    def execution(
+        self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
+    ) -> Execution:
+        from so101_policy.policy_node import Parameters
+
+        node = Parameters()
+        limits = Limits(node.max_velocity, node.max_acceleration, node.max_jerk)
+        fps = policy.checkpoint.fps or FPS
+        schedule = Schedule(fps, self.mode, limits, self.interval)
+
+        def predict(images: Images, state: Array, guidance: Guidance | None = None) -> Array:
+            return policy.predict(images, state, task, guidance)
+
+        guided = policy.guided and self.mode is Mode.RTC
+        return Scheduled(Pilot(schedule, fps), predict, latencies, guided)
+
+
+@dataclass(frozen=True)
+class Setting[M: Method]:
     """What is rolled out: a checkpoint's folder, and how its chunks are executed.
 
-    `interval` in actions, `seconds` is when a rollout without success ends.
+    `seconds` is when a rollout without success ends.
     """
 
     checkpoint: Path
-    mode: Mode
+    method: M
     latency: Latency
-    interval: int
     seconds: float
     task: str
 
@@ -55,17 +101,42 @@ class Trial:
     jerk: float
 
 
-def trials(setting: Setting, seeds: Sequence[int], processes: int) -> Iterator[Trial]:
-    """Yield the trial of each seed in that order. Raises UserError for an unusable checkpoint."""
+def trials[M: Method](
+    settings: Sequence[Setting[M]], seeds: Sequence[int], processes: int
+) -> Iterator[tuple[Setting[M], Trial]]:
+    """Yield the trials of each setting, those of its seeds, in that order.
+
+    Raises UserError for an unusable checkpoint, and when a process was killed.
+    """
+    jobs = list(product(settings, seeds))
     if processes == 1:
-        yield from map(partial(trial, setting), seeds)
+        yield from ((setting, trial(setting, seed)) for setting, seed in jobs)
         return
     # A process that was forked would share OpenGL's state and torch's threads with this one.
-    with multiprocessing.get_context('spawn').Pool(processes) as pool:
-        yield from pool.imap(partial(trial, setting), seeds)
+    spawn = multiprocessing.get_context('spawn')
+    pool = ProcessPoolExecutor(processes, spawn, initializer=_belong)
+    try:
+        done = pool.map(trial, *zip(*jobs, strict=True))
+        yield from zip((setting for setting, _ in jobs), done, strict=True)
+    except BrokenProcessPool as error:
+        raise UserError(
+            'a process of the rollouts was killed, maybe for lack of memory: try --processes 1'
+        ) from error
+    except BaseException:  # Ctrl-C, for one: the others would end their rollouts first
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def trial(setting: Setting, seed: int) -> Trial:
+def _belong() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal_with_parent(signal.SIGKILL)
+
+
+def trial(setting: Setting[Method], seed: int) -> Trial:
     """Roll the policy out from the place of a seed."""
     import torch
 
@@ -76,7 +147,7 @@ def trial(setting: Setting, seed: int) -> Trial:
     torch.manual_seed(seed)  # of the noise that a flow policy begins with
     policy.reset()
     simulation = Lockstep(stage.model, stage.calibration, seed)
-    execution = _scheduled(setting, policy, seed)
+    execution = setting.method.execution(policy, setting.task, setting.latency.draws(seed))
     cube = simulation.positions[6:8]
     rollout = roll_out(simulation, stage.see, execution, setting.seconds)
     end = simulation.positions[6:8]
@@ -98,9 +169,7 @@ def trial(setting: Setting, seed: int) -> Trial:
 _AROUND = 10
 
 
-def smoothness(
-    references: NDArray[np.float64], changes: Sequence[int]
-) -> tuple[float | None, float]:
+def smoothness(references: Array, changes: Sequence[int]) -> tuple[float | None, float]:
     """Return the mean jump at a change of chunks, and the RMS jerk of all, joints taken together.
 
     `references`, shape (T, 6), radians, one a tick. A jump is the largest second difference around
@@ -134,7 +203,7 @@ class _Stage:
         self._renderer = Renderer(self.model)
         self._cameras = tuple(CAMERAS)
 
-    def see(self, positions: NDArray[np.float64]) -> Images:
+    def see(self, positions: Array) -> Images:
         self._renderer.place(positions)
         return np.stack([self._renderer.image(camera) for camera in self._cameras])
 
@@ -145,29 +214,12 @@ def _stage() -> _Stage:
 
 
 @cache
-def _policy(folder: Path) -> Any:
+def _policy(folder: Path) -> 'LoadedPolicy':
     from so101_policy import checkpoint
     from so101_policy.loaded_policy import LoadedPolicy
 
-    return LoadedPolicy(checkpoint.read(folder), 'cpu', threads=1)
-
-
-def _scheduled(setting: Setting, policy: Any, seed: int) -> Execution:
-    from so101_policy.pilot import Pilot
-    from so101_policy.plan import Limits
-    from so101_policy.policy_node import Parameters
-    from so101_policy.schedule import Schedule
-
-    node = Parameters()
-    limits = Limits(node.max_velocity, node.max_acceleration, node.max_jerk)
-    schedule = Schedule(FPS, setting.mode, limits, setting.interval)
-    predict = partial(_predict, policy, setting.task)
-    guided = policy.guided and setting.mode is Mode.RTC
-    return Scheduled(Pilot(schedule, FPS), predict, setting.latency.draws(seed), guided)
-
-
-def _predict(policy: Any, task: str, images: Images, state: Any, guidance: Any = None) -> Any:
-    return policy.predict(images, state, task, guidance)
+    with redirect_stdout(None):  # LeRobot prints what it loads, into the progress bar
+        return LoadedPolicy(checkpoint.read(folder), 'cpu', threads=1)
 
 
 def cores() -> int:

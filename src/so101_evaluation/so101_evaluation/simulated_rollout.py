@@ -8,6 +8,7 @@ would run on one that is fast enough.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -24,9 +25,8 @@ from so101_sim.lockstep import Lockstep
 Array = NDArray[np.float64]
 Images = NDArray[np.uint8]  # (camera, height, width, 3)
 
-# The time that a person waits for the cube to come to rest is not the policy's.
-FPS = 30.0
-_TICK = 1e9 / FPS
+FPS = 30.0  # of the cameras
+TICK = 1e9 / FPS
 
 
 class Predict(Protocol):
@@ -40,12 +40,13 @@ class Predict(Protocol):
 class Execution(Protocol):
     """Makes trajectories of a policy's chunks. Times are int nanoseconds of the simulation."""
 
-    changes: list[int]
-    """When a new chunk took over."""
+    @property
+    def changes(self) -> list[int]:
+        """When a new chunk took over."""
 
     @property
     def due(self) -> float:
-        """When it has to be asked next, beside at every frame; infinity for never."""
+        """When it is to `proceed`, a whole number of nanoseconds; infinity for never."""
 
     def begin(self, now: int, reference: Array) -> None:
         """An episode begins with the arm at rest at `reference`, radians, shape (6,)."""
@@ -68,7 +69,7 @@ class Scheduled:
         `guided`: the policy can be tied to what is decided (LoadedPolicy.guided).
         """
         self.changes: list[int] = []
-        self.due = math.inf
+        self.due: float = math.inf
         self._pilot = pilot
         self._predict = predict
         self._latencies = latencies
@@ -79,6 +80,9 @@ class Scheduled:
         self._pilot.enable(now, reference)
 
     def frame(self, now: int, state: Array, see: Callable[[], Images]) -> Trajectory | None:
+        plan = self._pilot.watch(now, inputs='', fault='', pose=dataset_to_radians(state))
+        if plan is not None:
+            return of_plan(plan)
         if self._chunk is not None or not self._pilot.is_due(now):
             return None
         guidance = self._pilot.ask(now)
@@ -91,7 +95,7 @@ class Scheduled:
         else:
             chunk = self._predict(images, state)
         self._chunk = dataset_to_radians(chunk)
-        self.due = now + next(self._latencies) * 1e9
+        self.due = now + round(next(self._latencies) * 1e9)
         return self.proceed(now) if self.due <= now else None
 
     def proceed(self, now: int) -> Trajectory | None:
@@ -108,8 +112,8 @@ class Scheduled:
 class Rollout:
     """How a rollout went. `held` says why the arm was held at its end, or nothing.
 
-    `references`, shape (T, 6), radians: what the servos were told, one each tick of 1/30 s;
-    `changes`: the ticks at which a new chunk took over.
+    `references`, shape (T, 6), radians: what the servos were told, one at each frame; `changes`:
+    the frames at which, or before which, a new chunk took over.
     """
 
     success: bool
@@ -133,18 +137,19 @@ def roll_out(
     frames = 0
     execution.begin(begun, simulation.reference)
     try:
-        while simulation.time < end and not simulation.success:
-            frame = begun + round(frames * _TICK)
-            now = round(min(frame, execution.due))
+        while not simulation.success:
+            frame = begun + round(frames * TICK)
+            now = int(min(frame, execution.due, end))
             simulation.advance(now)
+            if now == end:
+                break
             if execution.due <= now:
                 trajectory = execution.proceed(now)
             else:
                 frames += 1
                 references.append(simulation.reference)
                 state = radians_to_dataset(simulation.position)
-                positions = simulation.positions
-                trajectory = execution.frame(now, state, lambda: see(positions))  # noqa: B023
+                trajectory = execution.frame(now, state, partial(see, simulation.positions))
             if trajectory is not None:
                 simulation.send(trajectory)
     except UserError as error:
@@ -153,7 +158,7 @@ def roll_out(
         simulation.success,
         (simulation.time - begun) * 1e-9,
         np.array(references),
-        tuple(math.ceil((time - begun) / _TICK - 0.5) for time in execution.changes),
+        tuple(math.ceil((time - begun) / TICK - 0.5) for time in execution.changes),
         held,
     )
 

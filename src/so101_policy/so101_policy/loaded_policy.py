@@ -34,6 +34,7 @@ class LoadedPolicy:
     """The policy of one checkpoint with its pre- and postprocessor, on one device.
 
     `guided`: it can be tied to actions that are already decided, by LeRobot's real-time chunking.
+    `lerobot` is LeRobot's own policy: it takes a `batch`, and its actions are normalised.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str, threads: int) -> None:
@@ -47,7 +48,7 @@ class LoadedPolicy:
         elif device == 'cuda' and not torch.cuda.is_available():
             raise UserError('device cuda: torch finds no CUDA device; use device:=cpu or auto')
         torch.set_num_threads(threads)
-        self._cameras = checkpoint.cameras
+        self.checkpoint = checkpoint
         self._device = torch.device(device)
         try:
             self._load(checkpoint)
@@ -82,27 +83,39 @@ class LoadedPolicy:
     ) -> NDArray[np.float64]:
         """Return the chunk of actions, shape (T, 6), in dataset units.
 
+        Images and state are those of `batch`; the prefix of `guidance`, which only a guided policy
+        takes, is in dataset units too.
+        """
+        with torch.no_grad():
+            batch = self.batch(images, state, task)
+            ties = {} if guidance is None else self._ties(guidance, state)
+            return self.unnormalised(self.lerobot.predict_action_chunk(batch, **ties))[0]
+
+    def batch(
+        self, images: NDArray[np.uint8], state: NDArray[np.float64], task: str
+    ) -> dict[str, Any]:
+        """Return an observation as LeRobot's policy takes it.
+
         `images` has shape (camera, height, width, 3), rgb8, cameras in the order of CAMERAS; those
-        that the checkpoint does not use may hold anything. `state` has shape (6,), dataset units,
-        and so has the prefix of `guidance`, which only a guided policy takes.
+        that the checkpoint does not use may hold anything. `state` has shape (6,), dataset units.
         """
         observation = {
             image_feature(camera): pixels
             for camera, pixels in zip(CAMERAS, images, strict=True)
-            if camera in self._cameras
+            if camera in self.checkpoint.cameras
         }
         observation[STATE] = state.astype(np.float32)
-        with torch.no_grad():
-            batch = self._before(
-                prepare_observation_for_inference(observation, self._device, task=task)
-            )
-            ties = {} if guidance is None else self._ties(guidance, state)
-            chunk = self._after(self._policy.predict_action_chunk(batch, **ties))
-        return chunk[0].double().cpu().numpy()
+        return self._before(
+            prepare_observation_for_inference(observation, self._device, task=task)
+        )
+
+    def unnormalised(self, actions: torch.Tensor) -> NDArray[np.float64]:
+        """Return actions of LeRobot's policy, shape (..., 6), in dataset units."""
+        return self._after(actions).double().cpu().numpy()
 
     def reset(self) -> None:
         """Forget everything of the last episode."""
-        self._policy.reset()
+        self.lerobot.reset()
         self._before.reset()
         self._after.reset()
 
@@ -140,9 +153,9 @@ class LoadedPolicy:
             config = PreTrainedConfig.from_pretrained(checkpoint.path, cli_overrides=options)
         policy_class = get_policy_class(config.type)
         # strict: otherwise weights that the file lacks stay random, without a word.
-        self._policy = policy_class.from_pretrained(checkpoint.path, config=config, strict=True)
-        _keep_precision(self._policy, checkpoint.path / WEIGHTS)
-        self._policy.requires_grad_(False)
+        self.lerobot = policy_class.from_pretrained(checkpoint.path, config=config, strict=True)
+        _keep_precision(self.lerobot, checkpoint.path / WEIGHTS)
+        self.lerobot.requires_grad_(False)
         known = set(checkpoint.preprocessor_steps)
         self._before, self._after = make_pre_post_processors(
             config,
@@ -151,10 +164,10 @@ class LoadedPolicy:
         )
         self._normalizer = self._step(NormalizerProcessorStep)
         self._relative = self._step(RelativeActionsProcessorStep)
-        self.guided = self._policy.supports_rtc()
+        self.guided = self.lerobot.supports_rtc()
         if self.guided:
-            self._policy.config.rtc_config = RTCConfig()
-            self._policy.init_rtc_processor()
+            self.lerobot.config.rtc_config = RTCConfig()
+            self.lerobot.init_rtc_processor()
 
 
 def _keep_precision(policy: torch.nn.Module, weights: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_checkpoint_that_was_trained_from_a_models_own_weights_loads_offline(
 
     policy = LoadedPolicy(checkpoint.read(tmp_path / 'tiny'), 'cpu', 1)
 
-    loaded = dict(policy._policy.named_parameters())
+    loaded = dict(policy.lerobot.named_parameters())
     assert {loaded[name].dtype for name in saved if '.vlm.' in name and name in loaded} == {
         torch.bfloat16
     }
