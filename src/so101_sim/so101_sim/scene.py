@@ -42,6 +42,8 @@ _STOPS = {'shoulder_lift': (-1.84, 1.84)}
 # The shoulder's and forearm's convex hulls overlap in the folded arm; the parts do not.
 _HULLS_OVERLAP = ('shoulder', 'lower_arm')
 
+_UNSEEN = 3  # a group of shapes that MuJoCo does not draw
+
 # Degrees, from the top of the image to its bottom; the wrist's is MuJoCo Menagerie's.
 _FIELDS_OF_VIEW = {'wrist': 48.5, 'overhead': 46.0}
 
@@ -115,9 +117,6 @@ def _configure(spec: mujoco.MjSpec) -> None:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # a held cube does not creep
     spec.option.impratio = 10
-    spec.option.noslip_iterations = (
-        3  # without, one that leans on the bowl's wall trembles for ever
-    )
     visual = spec.visual
     visual.global_.offwidth, visual.global_.offheight = IMAGE_SIZE
     visual.quality.offsamples = (
@@ -206,6 +205,16 @@ def _add_bowl(world: mujoco.MjsBody) -> None:
         size=[BOWL_FLOOR_RADIUS, BOWL_THICKNESS / 2, 0.0],
         pos=[0.0, 0.0, BOWL_THICKNESS / 2],
         rgba=_BLUE,
+        contype=0,
+        conaffinity=0,
+    )
+    # What is touched is a box, its corners below the leaning wall. On a cylinder MuJoCo finds one
+    # point of an edge at a time, and a cube that leans on the wall trembles there for ever.
+    bowl.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[BOWL_FLOOR_RADIUS, BOWL_FLOOR_RADIUS, BOWL_THICKNESS / 2],
+        pos=[0.0, 0.0, BOWL_THICKNESS / 2],
+        group=_UNSEEN,
     )
     lean = math.atan2(BOWL_RIM_RADIUS - BOWL_FLOOR_RADIUS, BOWL_HEIGHT)
     radius = (BOWL_FLOOR_RADIUS + BOWL_RIM_RADIUS) / 2

@@ -68,7 +68,7 @@ def test_each_thing_of_the_scene_is_coloured_and_nothing_else(model: mujoco.MjMo
         names = {own.geom(geom).name.partition(' ')[0] for geom in changed}
         bodies = {own.body(own.geom_bodyid[geom]).name for geom in changed}
         assert thing in names | bodies
-        assert len(changed) == {'wall': 5, 'bowl': 25}.get(thing, 1)
+        assert len(changed) == {'wall': 5, 'bowl': 26}.get(thing, 1)
         assert (own.geom_rgba[changed, 3] == 1.0).all()
 
 
