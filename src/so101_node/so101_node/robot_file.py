@@ -10,21 +10,19 @@ the one to copy.
 
 import argparse
 import dataclasses
-import difflib
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from so101_description.cameras import CAMERAS
 from so101_description.joints import GRIPPER, HOME, JOINTS
 from so101_description.units import radians_to_dataset
-from so101_node.error import UserError
-from so101_node.field import checked, parameter
+from so101_node.field import parameter
+from so101_node.yaml_file import YamlFile
 
 # Where the file lies unless a command is told: named by a variable, or in the current folder.
 VARIABLE = 'SO101_ROBOT'
@@ -137,71 +135,55 @@ def find(given: str = '') -> Path | None:
 
 def read(path: Path) -> Robot:
     """Read a robot file. Raises UserError that names the file, the line and the reason."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else 'not a text'
-        raise UserError(
-            f'robot file {path}: {reason}; ./so101 robot makes one of what is plugged in'
-        ) from None
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f'{path}:{_line_of(error)}: not YAML: {_problem(error)}') from None
-    return _Reader(path).robot(root)
-
-
-def _line_of(error: yaml.YAMLError) -> int:
-    mark = getattr(error, 'problem_mark', None)
-    return 1 if mark is None else mark.line + 1
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, 'problem', None) or error)
+    return _Reader(
+        YamlFile(path, 'robot file', './so101 robot makes one of what is plugged in')
+    ).robot()
 
 
 class _Reader:
     """Goes down the file's nodes beside the dataclasses that they are to fill."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: YamlFile) -> None:
+        self._file = file
 
-    def robot(self, root: yaml.Node | None) -> Robot:
+    def robot(self) -> Robot:
         said: dict[str, Any] = {}
         fields = {field.name: field for field in dataclasses.fields(Robot)}
         del fields['path']
-        for key, node in self._entries(root, tuple(fields)):
+        for key, node in self._file.entries(self._file.root, tuple(fields)):
             if key == 'cameras':
                 said[key] = self._cameras(node)
             elif dataclasses.is_dataclass(kind := fields[key].type):
                 said[key] = self._section(node, kind, key)
             else:
-                said[key] = self._value(node, fields[key], key)
+                said[key] = self._file.value(node, fields[key], key)
         for name in ('checkpoint', 'recordings'):
             if name in said:
                 said[name] = self._located(said[name])
-        return Robot(path=self._path, **said)
+        return Robot(path=self._file.path, **said)
 
     def _cameras(self, node: yaml.Node) -> dict[str, CameraSetting]:
         cameras = {}
-        for name, entry in self._entries(node, tuple(CAMERAS), 'cameras'):
+        for name, entry in self._file.entries(node, tuple(CAMERAS), 'cameras'):
             setting = self._section(entry, CameraSetting, f'cameras.{name}')
             if setting.source == 'video' and not setting.device:
-                raise self._error(entry, f'cameras.{name}.device is missing: name a video file')
+                raise self._file.error(
+                    entry, f'cameras.{name}.device is missing: name a video file'
+                )
             cameras[name] = dataclasses.replace(
                 setting,
                 device=self._located(setting.device) if _is_path(setting) else setting.device,
                 calibration=self._located(setting.calibration),
             )
         if 'wrist' not in cameras:
-            raise self._error(node, 'cameras.wrist is missing: every robot has that camera')
+            raise self._file.error(node, 'cameras.wrist is missing: every robot has that camera')
         return cameras
 
     def _section(self, node: yaml.Node, kind: Any, name: str) -> Any:
         fields = {field.name: field for field in dataclasses.fields(kind)}
         said = {
-            key: self._value(entry, fields[key], f'{name}.{key}')
-            for key, entry in self._entries(node, tuple(fields), name)
+            key: self._file.value(entry, fields[key], f'{name}.{key}')
+            for key, entry in self._file.entries(node, tuple(fields), name)
         }
         if 'home' in said:
             self._check_home(node, said['home'])
@@ -212,60 +194,17 @@ class _Reader:
     def _check_home(self, node: yaml.Node, home: list[Any]) -> None:
         numbers = [isinstance(value, int | float) and math.isfinite(value) for value in home]
         if len(home) != len(JOINTS) or not all(numbers):
-            raise self._error(node, f'arm.home: expected {len(JOINTS)} numbers, got {home}')
+            raise self._file.error(node, f'arm.home: expected {len(JOINTS)} numbers, got {home}')
         for joint, value in zip(JOINTS, home, strict=True):
             low, high = (0, 100) if joint == JOINTS[GRIPPER] else (-180, 180)
             if not low <= value <= high:
-                raise self._error(
+                raise self._file.error(
                     node, f'arm.home: {joint} {value:g} is not within {low} to {high}'
                 )
 
-    def _entries(
-        self, node: yaml.Node | None, known: tuple[str, ...], name: str = ''
-    ) -> Iterator[tuple[str, yaml.Node]]:
-        """Yield key and value of a mapping; an empty file or section has none."""
-        if node is None or node.tag == 'tag:yaml.org,2002:null':
-            return
-        where = f'{name}: ' if name else ''
-        if not isinstance(node, yaml.MappingNode):
-            raise self._error(node, f'{where}expected lines of the form "key: value"')
-        seen = set()
-        for key, value in node.value:
-            text = str(key.value)
-            if text not in known:
-                close = difflib.get_close_matches(text, known, 1)
-                hint = f'did you mean {close[0]}?' if close else f'known: {", ".join(known)}'
-                raise self._error(key, f'{where}unknown key {text}; {hint}')
-            if text in seen:
-                raise self._error(key, f'{where}{text} stands there twice; keep one')
-            seen.add(text)
-            yield text, value
-
-    def _value(self, node: yaml.Node, field: dataclasses.Field, name: str) -> Any:
-        name = f'{self._path}:{node.start_mark.line + 1}: {name}'
-        expected = list if get_args(field.type) else field.type
-        if isinstance(node, yaml.MappingNode) or (
-            isinstance(node, yaml.SequenceNode) != (expected is list)
-        ):
-            raise UserError(f'{name}: expected {expected.__name__}')  # type: ignore[union-attr]
-        if field.type is str and isinstance(node, yaml.ScalarNode):
-            # As it stands there: a serial number need not be put in quotes.
-            empty = node.tag == 'tag:yaml.org,2002:null'
-            value: Any = '' if empty else node.value
-        else:
-            try:
-                value = yaml.SafeLoader('').construct_object(node, deep=True)
-            except (yaml.YAMLError, ValueError) as error:
-                raise UserError(f'{name}: {error}') from None
-        return checked(field, value, name)
-
     def _located(self, text: str) -> str:
         """Return the path `text`, written as seen from the file, as seen from here."""
-        return str(self._path.parent / Path(text).expanduser()) if text else text
-
-    def _error(self, node: yaml.Node | None, reason: str) -> UserError:
-        line = 1 if node is None else node.start_mark.line + 1
-        return UserError(f'{self._path}:{line}: {reason}')
+        return str(self._file.path.parent / Path(text).expanduser()) if text else text
 
 
 def _is_path(setting: CameraSetting) -> bool:
