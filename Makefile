@@ -7,13 +7,16 @@ ENVIRONMENT := source tools/environment.sh
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
 CHECKPOINT := checkpoints/tiny_smolvla
 
-.PHONY: help demo test lint docs bench figures build setup lock clean
+.PHONY: help demo pipeline test lint docs bench figures build setup lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: build $(CHECKPOINT)/.made ## Two rollouts in simulation, and a summary; ARGS="num_rollouts:=10"
 	./so101 demo checkpoint:=$(CHECKPOINT) $(ARGS)
+
+pipeline: build ## The whole loop in simulation, resumable: outputs/pipeline; ARGS="demonstrations=25"
+	./so101 pipeline $(ARGS)
 
 # Those that run policies, two at a time, for they keep the cores busy. The others wait most of their
 # time, three at a time, and apart from the former: a driver without a core sees faults. Then those

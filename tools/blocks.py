@@ -18,6 +18,7 @@ from pathlib import Path
 import tables
 
 from so101_bringup import command
+from so101_bringup.pipeline import parameters as of_pipeline
 from so101_node.error import UserError
 from so101_node.parameters import checked
 from so101_training.training import parameters
@@ -39,6 +40,9 @@ OTHERS = {
     *('udevadm', 'usermod', 'v4l2-ctl', 'journalctl', 'lsusb', 'tail', 'test', 'chmod'),
     *('curl', 'newgrp', 'nano', 'dmesg', 'arecord', 'rosdep', 'xdg-open', 'locale-gen', 'cat'),
 }
+
+# Commands that take KEY=VALUE, and what reads that.
+OVERRIDES = {'train': parameters.overrides, 'pipeline': of_pipeline.overrides}
 
 _FENCE = re.compile(r'(?m)^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^ *```$', re.DOTALL)
 _INLINE = re.compile(r'(?<!`)`((?:\./so101|so101|make|ros2|python)(?: [^`]+)?)`(?!`)')
@@ -139,8 +143,8 @@ def _tool(name: str, words: Sequence[str]) -> None:
         if end.code:
             raise UserError(said.getvalue().splitlines()[-1]) from None
         return
-    if name == 'train':
-        parameters.overrides(given.override)
+    if name in OVERRIDES:
+        OVERRIDES[name](given.override)
 
 
 def _graph(name: str, words: Sequence[str]) -> None:
@@ -156,7 +160,9 @@ def _make(words: Sequence[str]) -> None:
             raise UserError(f'make {name}: there is no such target')
         if name == 'NAME' and not (tables.ROOT / 'bench' / f'{text}.py').exists():
             raise UserError(f'make bench {word}: there is no such bench')
-        if name == 'ARGS':
+        if name == 'ARGS' and 'pipeline' in words:
+            _tool('pipeline', shlex.split(text))
+        elif name == 'ARGS':
             _graph('demo', shlex.split(text))
 
 

@@ -276,8 +276,18 @@ def _options(parser: argparse.ArgumentParser) -> str:
 
 
 def training() -> str:
-    """Return the parameters of a training: keys, defaults, and comments of train.yaml."""
-    text = (ROOT / 'src/so101_training/config/train.yaml').read_text()
+    """Return the parameters of a training."""
+    return _commented(ROOT / 'src/so101_training/config/train.yaml')
+
+
+def pipeline() -> str:
+    """Return the parameters of a pipeline."""
+    return _commented(ROOT / 'src/so101_bringup/config/pipeline.yaml')
+
+
+def _commented(file: Path) -> str:
+    """Return the keys of a YAML file, their values, and the comments above them."""
+    text = file.read_text()
     rows, comment = [], ''
     for line in text.splitlines():
         if line.startswith('#'):
@@ -437,6 +447,7 @@ TABLES: dict[str, Callable[..., str]] = {
     'commands': commands,
     'options': options,
     'training': training,
+    'pipeline': pipeline,
     'benches': benches,
     'findings': findings,
     'targets': targets,

@@ -8,9 +8,9 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(exclude=['test']),
-    package_data={package_name: ['py.typed']},
+    package_data={package_name: ['py.typed', 'pipeline/templates/*']},
     data_files=[
-        ('share/' + package_name + '/config', ['config/robot.yaml']),
+        ('share/' + package_name + '/config', list(map(str, Path('config').glob('*.yaml')))),
         (
             'share/' + package_name + '/launch',
             list(map(str, Path('launch').glob('*.py'))),
@@ -31,6 +31,7 @@ setup(
             'doctor = so101_bringup.doctor.command:main',
             'robot = so101_bringup.doctor.robot_command:main',
             'udev = so101_bringup.doctor.udev_command:main',
+            'pipeline = so101_bringup.pipeline.command:main',
         ],
     },
 )

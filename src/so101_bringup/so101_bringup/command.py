@@ -28,6 +28,7 @@ TOOLS = {
     'convert': 'so101_training.convert',
     'check': 'so101_training.check',
     'train': 'so101_training.train',
+    'pipeline': 'so101_bringup.pipeline.command',
 }
 
 _TOOL_USAGE = f'{", ".join(TOOLS)} take --options instead: so101 COMMAND --help'

@@ -73,16 +73,20 @@ def _bounded(
     return Figure(name, value, unit, target, bool(meets(value)), **more)
 
 
-def write(path: Path, name: str, figures: Sequence[Figure], **more: Any) -> None:
-    """Write a figures file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    machine = {
+def machine() -> dict[str, Any]:
+    """Return what figures were measured on."""
+    return {
         'cores': os.cpu_count(),
         'processor': platform.machine(),
         'system': platform.platform(),
         'python': platform.python_version(),
     }
-    document = {'name': name, 'machine': machine, **more}
+
+
+def write(path: Path, name: str, figures: Sequence[Figure], **more: Any) -> None:
+    """Write a figures file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {'name': name, 'machine': machine(), **more}
     document['figures'] = [figure.to_json() for figure in figures]
     partial = path.with_suffix('.partial')
     partial.write_text(json.dumps(document, indent=2, allow_nan=False) + '\n')

@@ -9,7 +9,7 @@ from so101_node.error import UserError
 
 GRAPHS = ['infer', 'record', 'evaluate', 'replay', 'teleop', 'cameras', 'demo']
 TOOLS = ['robot', 'udev', 'doctor', 'setup_motors', 'calibrate', 'report', 'compare', 'video']
-TOOLS += ['salvage', 'open_loop', 'convert', 'check', 'train']
+TOOLS += ['salvage', 'lockstep', 'open_loop', 'convert', 'check', 'train', 'pipeline']
 COMMANDS = GRAPHS + TOOLS
 
 

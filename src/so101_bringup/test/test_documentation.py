@@ -140,6 +140,8 @@ def _texts() -> Iterator[str]:
         'make demmo',
         'make bench NAME=nothing',
         'make demo ARGS="rollouts:=3"',
+        'make pipeline ARGS="rollout=3"',
+        'so101 pipeline training.out=there',
         'source tools/environment.bash',
         'python bench/nothing.py',
         'ros2 launch so101_bringup infre.launch.py',

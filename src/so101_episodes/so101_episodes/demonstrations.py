@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from so101_episodes.episode import FILE, Episode
 from so101_node.error import UserError
 
 
 def count(directory: Path, report: Callable[[str], None]) -> int:
-    """Count the demonstrations that were finished; an episode.json that cannot be read is told.
-
-    What was salvaged from a recorder that was killed is no whole demonstration.
-    """
+    """Count the demonstrations that were finished; an episode.json that cannot be read is told."""
     there = 0
     for path in sorted(directory.glob(f'[!.]*/{FILE}')):
         try:
@@ -19,5 +17,17 @@ def count(directory: Path, report: Callable[[str], None]) -> int:
         except UserError as error:
             report(f'not counted: {error}')
             continue
-        there += episode.kind == 'demonstration' and not episode.salvaged
+        there += counts(episode)
     return there
+
+
+class _Kept(Protocol):
+    @property
+    def kind(self) -> str: ...
+    @property
+    def salvaged(self) -> bool: ...
+
+
+def counts(episode: _Kept) -> bool:
+    """Return whether it is a whole demonstration: not what a recorder that was killed left."""
+    return episode.kind == 'demonstration' and not episode.salvaged

@@ -2,23 +2,24 @@
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 from so101_evaluation.charts import DIFFERENCES, PARTS
 from so101_evaluation.contrast import points
 from so101_evaluation.figure_name import split
 from so101_evaluation.statistics import Interval
 
-
-def template(name: str) -> Template:
-    """Return a template. Every text in it is escaped: tasks and reasons may hold anything."""
-    return _environment().get_template(name)
+OWN = 'so101_evaluation'
 
 
 @cache
-def _environment() -> Environment:
+def environment(package: str = OWN, folder: str = 'templates') -> Environment:
+    """Return the templates of a package, and the frame of a page, its look and charts.
+
+    Every text in them is escaped: tasks and reasons may hold anything.
+    """
     made = Environment(
-        loader=PackageLoader('so101_evaluation'),
+        loader=ChoiceLoader([PackageLoader(package, folder), PackageLoader(OWN)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -28,6 +29,11 @@ def _environment() -> Environment:
     made.globals |= {'PARTS': PARTS, 'DIFFERENCES': DIFFERENCES, 'split_name': split}
     made.globals['axis_label'] = axis_label
     return made
+
+
+def template(name: str) -> Template:
+    """Return one of this package's templates."""
+    return environment().get_template(name)
 
 
 def percent(part: float | None) -> str:

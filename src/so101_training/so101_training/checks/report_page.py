@@ -1,10 +1,10 @@
 """What the checks say, as a page: one HTML file that needs nothing else; pure."""
 
 from collections.abc import Mapping
-from functools import cache
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from so101_evaluation import page
 from so101_training.checks.charts import HEIGHT, WIDTH, charts
 from so101_training.checks.finding import BAD, DOUBTFUL
 from so101_training.checks.outliers import path
@@ -32,20 +32,7 @@ def render(collection: Collection, judgement: Judgement, strips: Strips, made: s
     )  # fmt: skip
 
 
-@cache
 def _environment() -> Environment:
-    """Return the templates. Every text in them is escaped: tasks and reasons may hold anything."""
-    made = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader('so101_training', 'checks/templates'),
-                PackageLoader('so101_evaluation'),  # the frame of a page, and its look
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = page.environment('so101_training', 'checks/templates')
     made.filters['ranges'] = ranges
     return made

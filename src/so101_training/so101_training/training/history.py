@@ -13,6 +13,9 @@ from typing import Any
 
 from so101_node.error import UserError
 
+# In the folder of a run: the rows, and a picture of them.
+CSV, PLOT = 'training.csv', 'training.png'
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,7 +55,7 @@ class History:
 
         Raises UserError when it holds something else; a last line that a kill cut off is dropped.
         """
-        self.rows = [row for row in _read(path) if row.step <= until]
+        self.rows = [row for row in read(path) if row.step <= until]
         new = path.with_name(f'.{path.name}')
         new.write_text(_HEAD + ''.join(map(_line, self.rows)))
         new.replace(path)
@@ -129,7 +132,11 @@ def _number(value: float | None, form: str) -> str:
     return 'unknown' if value is None else format(value, form)
 
 
-def _read(path: Path) -> list[Row]:
+def read(path: Path) -> list[Row]:
+    """Return the rows of a CSV file, none where there is none. Raises UserError.
+
+    A last line that a kill cut off is none.
+    """
     if not path.exists():
         return []
     text = path.read_text()

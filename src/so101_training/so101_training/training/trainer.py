@@ -29,7 +29,7 @@ from so101_training.training import (
     processes,
 )
 from so101_training.training.display import Display
-from so101_training.training.history import History, Milestone, Row, table
+from so101_training.training.history import CSV, PLOT, History, Milestone, Row, table
 from so101_training.training.interruption import Interrupted, Interruption, held_back
 from so101_training.training.reproducible import NamedOrder, seed_step
 from so101_training.training.resumption import CHECKPOINTS, PRETRAINED, SavedState
@@ -37,8 +37,6 @@ from so101_training.training.substitution import substituted
 from so101_training.training.train_log import TrainLog, chatter_in, set_up_logging
 from so101_training.training.training_set import TrainingSet
 
-CSV = 'training.csv'
-PLOT = 'training.png'
 LOG = 'train.log'
 
 # dataset.make_datasets. Samples are asked for by name, as reproducible.NamedOrder gives them, and
