@@ -78,10 +78,7 @@ def run(given: argparse.Namespace) -> None:
     count = len(settings) * len(seeds)
     console.print(f'{count} rollouts in {seconds:.0f} s: {3600 * count / seconds:,.0f} an hour')
     out = given.out or Path('outputs', 'lockstep')
-    try:
-        write_whole(out / DATA, as_json(_to_json(found, seconds, processes)))
-    except OSError as error:
-        raise UserError(f'cannot write {out}: {error.strerror}; give another --out') from error
+    write_whole(out / DATA, as_json(_to_json(found, seconds, processes)))
     console.print(f'written: {out / DATA}')
 
 
