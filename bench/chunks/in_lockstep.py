@@ -2,8 +2,8 @@
 
 LeRobot writes each action to the servos as a goal, once a tick, and they go there as fast as they
 can. Here it is a trajectory of one point, due at once: the driver goes there as fast as its limits
-let it. Due a tick later, on a straight line, it is there later, and jump and jerk as they are
-measured were higher by a tenth to a third; the task succeeded as often.
+let it. Due a tick later, on a straight line, a half-trained policy succeeded as often (sync queue
+7 of 20, ensembling 12 of 20, either way), and jumps were a tenth larger.
 """
 
 import math
