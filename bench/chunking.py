@@ -22,6 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from chunks import lerobot_modes
+from chunks.document import document
 from chunks.flow_policy import FlowPolicy, Seen
 from chunks.judge import Score, Trace, judge
 from chunks.method import RATE, Method, Sent
@@ -165,24 +166,6 @@ DOCUMENTED: dict[str, Callable[[Score], str]] = {
 }
 
 
-def document(scores: Scores) -> str:
-    """Return the tables of docs/chunking.md."""
-    lines = []
-    for title, cell in DOCUMENTED.items():
-        names = [name.replace('+-', '±') for name in scores]
-        lines += [
-            f'{title}:',
-            '',
-            f'| method | {" | ".join(names)} |',
-            '|---' * (len(names) + 1) + '|',
-        ]
-        for method in METHODS:
-            cells = [cell(of[method]) for of in scores.values()]
-            lines.append(f'| {method} | {" | ".join(cells)} |')
-        lines.append('')
-    return '\n'.join(lines)
-
-
 def draw(scores: Scores, drawn: dict[str, Trace], path: Path) -> None:
     """Plot J over the fixed latencies, and a piece of a motion as four methods execute it."""
     figure = plt.figure(figsize=(12, 7), layout='constrained')
@@ -230,7 +213,9 @@ def main() -> None:
     for timing, of in scores.items():
         show(timing, of)
     draw(scores, drawn, FOLDER / 'chunking.png')
-    (FOLDER / 'chunking.md').write_text(document(scores))
+    names = [name.replace('+-', '±') for name in scores]
+    rows = {method: [of[method] for of in scores.values()] for method in METHODS}
+    (FOLDER / 'chunking.md').write_text(document(DOCUMENTED, names, rows))
     found = judged(scores)
     figures.show('Chunk execution: our rtc', found)
     whole = {t: {n: asdict(score) for n, score in of.items()} for t, of in scores.items()}

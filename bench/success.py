@@ -20,6 +20,7 @@ import matplotlib
 matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
+from chunks.document import document
 from chunks.in_lockstep import LeRobot
 from matplotlib.axes import Axes
 from rich.console import Console
@@ -28,7 +29,7 @@ from rich.table import Table
 from so101_bringup import figures
 from so101_bringup.figures import Figure, at_least, at_most, untargeted
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep import SEED, summary
+from so101_evaluation.lockstep import SEED, shown, summary
 from so101_evaluation.lockstep_trials import Method, Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import write_whole
 from so101_node.error import UserError
@@ -62,6 +63,7 @@ WITHIN = 5.0
 
 Cell = tuple[str, str]  # a latency and a method
 Cells = dict[Cell, list[Trial]]
+Said = dict[Cell, dict[str, Any]]  # what the trials of a cell say together
 ALL: list[Cell] = [(str(latency), name) for latency in LATENCIES for name in METHODS]
 
 
@@ -118,9 +120,8 @@ def _kept(of: dict[str, Any]) -> Cells:
     }
 
 
-def judged(cells: Cells) -> list[Figure]:
+def judged(said: Said) -> list[Figure]:
     """Return the figures; simulated time is exact, so that a miss is a failure."""
-    said = {cell: summary(done) for cell, done in cells.items()}
     first, last = str(FIXED[0]), str(FIXED[-1])
     reference = max(SYNCHRONOUS, key=lambda name: said[first, name]['rate'])
     wanted = 100 * said[first, reference]['rate']
@@ -169,47 +170,30 @@ def _rate(said: dict[str, Any]) -> str:
     return f'{100 * said["rate"]:.0f} ({low:.0f} to {high:.0f})'
 
 
-def _number(value: float | None) -> str:
-    return '-' if value is None else f'{value:.2f}'
-
-
 # What the tables show: a title, and a cell.
 SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
     'Success, % (95 % interval)': _rate,
-    'Jump / jerk': lambda said: f'{_number(said["jump"])} / {_number(said["jerk"])}',
+    'Jump / jerk': lambda said: f'{shown(said["jump"])} / {shown(said["jerk"])}',
     'Seconds of a success / held by a fault': lambda said: (
-        f'{_number(said["success_seconds"])} / {said["held"]}'
+        f'{shown(said["success_seconds"])} / {said["held"]}'
     ),
 }
 
 
-def show(cells: Cells) -> None:
+def rows(said: Said) -> dict[str, list[dict[str, Any]]]:
+    """Return what each method has at each latency."""
+    return {name: [said[str(latency), name] for latency in LATENCIES] for name in METHODS}
+
+
+def show(said: Said) -> None:
     for title, cell in SHOWN.items():
         table = Table(title=title, title_justify='left')
         table.add_column('method')
         for latency in LATENCIES:
             table.add_column(str(latency), justify='right')
-        for name in METHODS:
-            row = (cell(summary(cells[str(latency), name])) for latency in LATENCIES)
-            table.add_row(name, *row)
+        for name, values in rows(said).items():
+            table.add_row(name, *map(cell, values))
         Console(width=120, markup=False).print(table)
-
-
-def document(cells: Cells) -> str:
-    """Return the tables of docs/chunking.md."""
-    lines = []
-    for title, cell in SHOWN.items():
-        lines += [
-            f'{title}:',
-            '',
-            f'| method | {" | ".join(map(str, LATENCIES))} |',
-            '|---' * (len(LATENCIES) + 1) + '|',
-        ]
-        for name in METHODS:
-            row = [cell(summary(cells[str(latency), name])) for latency in LATENCIES]
-            lines.append(f'| {name} | {" | ".join(row)} |')
-        lines.append('')
-    return '\n'.join(lines)
 
 
 # Where the latencies stand in the plots, ms; those with spikes stand apart.
@@ -217,20 +201,19 @@ PLACES = [*(1e3 * latency.seconds for latency in FIXED), 420.0]
 TICKS = [str(latency).replace(' ms', '').replace(' with', '\nwith') for latency in LATENCIES]
 
 
-def draw(cells: Cells, path: Path) -> None:
+def draw(said: Said, path: Path) -> None:
     """Plot success, jump and jerk over latency."""
     figure, (rates, *smoothness) = plt.subplots(1, 3, figsize=(13, 5), layout='constrained')
-    for index, name in enumerate(METHODS):
-        said = [summary(cells[str(latency), name]) for latency in LATENCIES]
-        percent = [100 * each['rate'] for each in said]
+    for index, (name, row) in enumerate(rows(said).items()):
+        percent = [100 * each['rate'] for each in row]
         bars = [
-            [100 * abs(each['rate_interval'][end] - each['rate']) for each in said]
+            [100 * abs(each['rate_interval'][end] - each['rate']) for each in row]
             for end in ('low', 'high')
         ]
         beside = 4.0 * (index - (len(METHODS) - 1) / 2)  # the bars do not cover each other
         _plot(rates, name, [place + beside for place in PLACES], percent, bars)
         for axes, key in zip(smoothness, ('jump', 'jerk'), strict=True):
-            values = [float('nan') if each[key] is None else each[key] for each in said]
+            values = [float('nan') if each[key] is None else each[key] for each in row]
             _plot(axes, name, PLACES, values)
     rates.set(title='success, %', ylim=(0, 101))
     smoothness[0].set(title='jump, degrees per tick$^2$', yscale='log')
@@ -288,10 +271,11 @@ def main() -> None:
         cells = measure(found, seeds, given.processes, given.resume)
     except UserError as error:
         sys.exit(f'success: {error}')
-    show(cells)
-    draw(cells, FOLDER / 'success.png')
-    (FOLDER / 'success.md').write_text(document(cells))
-    judgement = judged(cells)
+    said = {cell: summary(done) for cell, done in cells.items()}
+    show(said)
+    draw(said, FOLDER / 'success.png')
+    (FOLDER / 'success.md').write_text(document(SHOWN, list(map(str, LATENCIES)), rows(said)))
+    judgement = judged(said)
     figures.show('The task: our rtc', judgement)
     figures.write(
         FOLDER / 'success.json',
@@ -300,8 +284,8 @@ def main() -> None:
         checkpoint=str(given.checkpoint),
         seeds=list(seeds),
         cells=[
-            {'latency': latency, 'method': name, **summary(done)}
-            for (latency, name), done in cells.items()
+            {'latency': latency, 'method': name, **values}
+            for (latency, name), values in said.items()
         ],
     )
     sys.exit(bool(figures.failed(judgement)))

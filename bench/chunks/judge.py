@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from chunks.method import Array
 from chunks.world import TICKS, Modes, Motion
+from so101_evaluation.smoothness import AROUND, jumps, second_differences
 
-AROUND = 10  # ticks before and after a chunk change that are looked at: a third of a second each
 STILL = 0.02  # degrees per tick, L2: a command that moves less stands (0.6 degrees/s)
 MOVING = 0.2  # degrees per tick, L2: a motion that is faster should go on (6 degrees/s)
 
@@ -33,11 +33,6 @@ class Trace:
 
     def reference(self) -> Array:
         return self.motion.reference(self.followed())[:TICKS]
-
-    def jumps(self, positions: Array) -> Array:
-        """Return the largest second difference around each change, degrees per tick^2, L2."""
-        second = second_differences(positions)
-        return np.array([second[max(0, t - AROUND) : t + AROUND + 1].max() for t in self.changes])
 
     def jerk(self) -> float:
         """Return the RMS jerk of the commands, relative to the reference's."""
@@ -69,11 +64,6 @@ class Trace:
         return float(second_differences(self.commands)[self.begun + AROUND :].max())
 
 
-def second_differences(positions: Array) -> Array:
-    """Return the L2 norm of p[t-1] - 2 p[t] + p[t+1] at each t, (ticks,); 0 at both ends."""
-    return np.pad(np.linalg.norm(np.diff(positions, 2, axis=0), axis=1), 1)
-
-
 @dataclass(frozen=True)
 class Score:
     """What is reported of a method at a timing, over all motions."""
@@ -90,17 +80,17 @@ class Score:
 
 
 def judge(traces: list[Trace]) -> Score:
-    jumps = np.concatenate([trace.jumps(trace.commands) for trace in traces])
-    arm = np.concatenate([trace.jumps(trace.positions) for trace in traces])
+    commanded = np.concatenate([jumps(trace.commands, trace.changes) for trace in traces])
+    arm = np.concatenate([jumps(trace.positions, trace.changes) for trace in traces])
     errors = np.concatenate([trace.errors() for trace in traces])
     return Score(
-        j_mean=float(jumps.mean()),
-        j_p95=float(np.percentile(jumps, 95)),
+        j_mean=float(commanded.mean()),
+        j_p95=float(np.percentile(commanded, 95)),
         j_arm_mean=float(arm.mean()),
         jerk=float(np.sqrt(np.mean([trace.jerk() ** 2 for trace in traces]))),
         tracking=float(np.sqrt((errors**2).mean())),
         stall=100 * float(np.concatenate([trace.stalled() for trace in traces]).mean()),
         invalid=100 * float(np.concatenate([trace.invalid() for trace in traces]).mean()),
         largest=max(trace.largest() for trace in traces),
-        changes=len(jumps),
+        changes=len(commanded),
     )

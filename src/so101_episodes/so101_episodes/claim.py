@@ -1,4 +1,4 @@
-"""Who works on an unfinished episode: a lock on its folder, which ends with the process.
+"""Who works on an unfinished episode, or in a folder: a lock on it, which ends with the process.
 
 So nobody takes an episode that is being recorded for one whose recorder was killed.
 """
@@ -13,16 +13,19 @@ from so101_episodes.episode import PARTIAL
 
 
 class Claim:
-    """A folder that nobody else claims until release(), or the end of this process."""
+    """A folder that nobody else claims until release(), or the end of this process.
+
+    A process that is given `descriptor`, by which it is held, goes on holding it.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises BlockingIOError when somebody has claimed the folder, and OSError."""
-        self._descriptor = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.descriptor = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
 
 
 @contextmanager

@@ -1,24 +1,15 @@
 """An arm that a script moves: what interrupts the script, and how the arm is left; pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_description.joints import JOINTS
 from so101_node.error import UserError
 
 Pose = NDArray[np.float64]  # radians, shape (6,)
-
-
-def checked_home(given: Sequence[float]) -> Pose:
-    """Return the parameter `home` as a pose; raises UserError when it is none."""
-    home = np.asarray(given, dtype=np.float64)
-    if home.shape != (len(JOINTS),) or not np.isfinite(home).all():
-        raise UserError(f'parameter home: expected 6 radians, got {given}')
-    return home
 
 
 class Stopped(Exception):

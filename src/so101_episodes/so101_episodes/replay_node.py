@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from so101_description.joints import HOME, JOINTS
 from so101_episodes.arm_client import ArmClient
-from so101_episodes.powered_arm import attempt, checked_home, powered
+from so101_episodes.powered_arm import attempt, powered
 from so101_episodes.recorded_episode import RecordedEpisode
 from so101_episodes.replay import (
     FASTEST,
@@ -27,7 +27,7 @@ from so101_episodes.replay import (
 from so101_episodes.series import Series
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
-from so101_node.joint_positions import joint_positions
+from so101_node.joint_positions import checked_home, joint_positions
 from so101_node.mailbox import Mailbox
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter

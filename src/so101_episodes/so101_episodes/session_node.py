@@ -9,13 +9,13 @@ from std_msgs.msg import String
 
 from so101_description.joints import HOME
 from so101_episodes import demonstrations
-from so101_episodes.powered_arm import checked_home
 from so101_episodes.session import Key, Plan, Session, Source
 from so101_episodes.session_robot import SessionRobot
 from so101_episodes.trials import Trial, trials
 from so101_episodes.voice import Voice
 from so101_node.diagnostics import Diagnostics, Level, Status
 from so101_node.error import UserError
+from so101_node.joint_positions import checked_home
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.topics import (

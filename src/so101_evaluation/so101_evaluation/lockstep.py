@@ -148,14 +148,15 @@ def _show(found: Found) -> None:
             str(setting.latency),
             f'{100 * said["rate"]:.1f} % ({said["successes"]} of {said["rollouts"]})',
             f'{100 * interval["low"]:.1f} to {100 * interval["high"]:.1f}',
-            _number(said['success_seconds']),
-            _number(said['jump']),
-            _number(said['jerk']),
+            shown(said['success_seconds']),
+            shown(said['jump']),
+            shown(said['jerk']),
         )
     Console(width=120, markup=False).print(table)
 
 
-def _number(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Return a value as tables show it."""
     return '-' if value is None else f'{value:.2f}'
 
 

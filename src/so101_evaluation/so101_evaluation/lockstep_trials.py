@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from so101_evaluation.latency import Latency
 from so101_evaluation.simulated_rollout import FPS, Execution, Images, Scheduled, roll_out
+from so101_evaluation.smoothness import smoothness
 from so101_node.error import UserError
 from so101_node.lifetime import signal_with_parent
 from so101_policy.pilot import Pilot
@@ -87,7 +88,7 @@ class Trial:
     """How the rollout of a seed went; see simulated_rollout.Rollout.
 
     `cube`, `end`: where the cube lay at first and at last, x and y in metres. `jump`, `jerk`:
-    degrees per tick^2 and per tick^3, see `smoothness`; None without a change of chunks.
+    degrees per tick^2 and per tick^3, see smoothness.py; None without a change of chunks.
     """
 
     seed: int
@@ -148,44 +149,21 @@ def trial(setting: Setting[Method], seed: int) -> Trial:
     policy.reset()
     simulation = Lockstep(stage.model, stage.calibration, seed)
     execution = setting.method.execution(policy, setting.task, setting.latency.draws(seed))
-    cube = simulation.positions[6:8]
+    cube, _ = simulation.cube
     rollout = roll_out(simulation, stage.see, execution, setting.seconds)
-    end = simulation.positions[6:8]
+    end, _ = simulation.cube
     jump, jerk = smoothness(rollout.references, rollout.changes)
     return Trial(
         seed,
         rollout.success,
         rollout.seconds,
         rollout.held,
-        (float(cube[0]), float(cube[1])),
-        (float(end[0]), float(end[1])),
+        cube,
+        end,
         len(rollout.changes),
         jump,
         jerk,
     )
-
-
-# Ticks before and after a change of chunks that are looked at: a third of a second each.
-_AROUND = 10
-
-
-def smoothness(references: Array, changes: Sequence[int]) -> tuple[float | None, float]:
-    """Return the mean jump at a change of chunks, and the RMS jerk of all, joints taken together.
-
-    `references`, shape (T, 6), radians, one a tick. A jump is the largest second difference around
-    a change, degrees per tick^2; the first chunk's is none, for the arm stands before it. Jerk is
-    in degrees per tick^3.
-    """
-    rows = np.rad2deg(references)
-    second = np.linalg.norm(np.diff(rows, 2, axis=0), axis=1)
-    jumps = [
-        float(second[max(0, tick - 1 - _AROUND) : tick + _AROUND].max())
-        for tick in changes[1:]
-        if tick < len(second)
-    ]
-    third = np.linalg.norm(np.diff(rows, 3, axis=0), axis=1)
-    jerk = float(np.sqrt(np.mean(third**2))) if len(third) else 0.0
-    return (float(np.mean(jumps)) if jumps else None), jerk
 
 
 class _Stage:

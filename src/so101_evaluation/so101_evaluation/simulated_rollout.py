@@ -165,11 +165,10 @@ def roll_out(
 
 def of_plan(plan: Plan) -> Trajectory:
     """Return a plan as the driver takes it: see so101_policy.trajectory_message."""
-    rows = zip(plan.times, plan.positions, plan.velocities, plan.accelerations, strict=True)
-    points = [
-        Point(time, tuple(position), tuple(velocity), tuple(acceleration))
-        for time, position, velocity, acceleration in (
-            (time, *(row.tolist() for row in each)) for time, *each in rows
-        )
-    ]
-    return Trajectory(plan.start, tuple(points[:1] + points[2:]))
+    return Trajectory(
+        plan.start,
+        tuple(
+            Point(time, *(tuple(row.tolist()) for row in (position, velocity, acceleration)))
+            for time, position, velocity, acceleration in plan.sent
+        ),
+    )

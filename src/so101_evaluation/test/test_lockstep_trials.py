@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from so101_evaluation.lockstep_trials import smoothness
+from so101_evaluation.smoothness import smoothness
 
 
 def test_a_straight_motion_has_neither_jump_nor_jerk() -> None:

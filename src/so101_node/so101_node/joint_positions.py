@@ -1,4 +1,4 @@
-"""The six joints out of a JointState, whoever publishes it; pure."""
+"""The six joints as they come in: out of a JointState, or as the parameter `home`; pure."""
 
 from collections.abc import Sequence
 
@@ -34,3 +34,11 @@ def joint_positions(names: Sequence[str], positions: Sequence[float]) -> NDArray
             'check its publisher'
         )
     return radians
+
+
+def checked_home(given: Sequence[float]) -> NDArray[np.float64]:
+    """Return the parameter `home` as a pose, shape (6,); raises UserError when it is none."""
+    home = np.asarray(given, dtype=np.float64)
+    if home.shape != (len(JOINTS),) or not np.isfinite(home).all():
+        raise UserError(f'parameter home: expected 6 radians, got {given}')
+    return home

@@ -71,6 +71,17 @@ class Plan:
         )
 
     @property
+    def sent(self) -> list[tuple[int, Array, Array, Array]]:
+        """Return time, position, velocity and acceleration of each row that the driver is sent.
+
+        The second row is left out: the driver hears of the plan some milliseconds after its start,
+        30 on a busy computer, and would have to be at that row within what is left of the tick.
+        """
+        columns = self.times, self.positions, self.velocities, self.accelerations
+        rows = list(zip(*columns, strict=True))
+        return rows[:1] + rows[2:]
+
+    @property
     def velocities(self) -> Array:
         """Return rad/s, shape (N, 6): zero at the end."""
         rows = self._extended()

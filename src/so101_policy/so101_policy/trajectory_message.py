@@ -12,24 +12,17 @@ from so101_policy.plan import Array, Plan
 def of_plan(plan: Plan) -> JointTrajectory:
     """Positions, velocities and accelerations: the driver then goes from one to the next by a
     quintic, and ends at rest.
-
-    The second row is left out: the driver hears of the plan some milliseconds after its start, 30
-    on a busy computer, and would have to be at that row within what is left of the tick.
     """
-    rows = plan.times, plan.positions, plan.velocities, plan.accelerations
+    sent = plan.sent
     points = [
-        (
-            due,
-            JointTrajectoryPoint(
-                positions=position.tolist(),
-                velocities=velocity.tolist(),
-                accelerations=acceleration.tolist(),
-            ),
+        JointTrajectoryPoint(
+            positions=position.tolist(),
+            velocities=velocity.tolist(),
+            accelerations=acceleration.tolist(),
         )
-        for due, position, velocity, acceleration in zip(*rows, strict=True)
+        for _, position, velocity, acceleration in sent
     ]
-    times, sent = zip(*(points[:1] + points[2:]), strict=True)
-    return _timed(list(sent), times)
+    return _timed(points, [due for due, *_ in sent])
 
 
 def of_chunk(actions: Array, observed: int, fps: float) -> JointTrajectory:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so101_description.joints import GRIPPER, JOINTS, URDF_LIMITS
-from so101_driver.arm import Arm, Bounds, State
+from so101_driver.arm import Arm, State
 from so101_driver.calibration import Calibration
 from so101_driver.calibration_file import load
 from so101_driver.control_loop import ControlLoop
@@ -41,16 +41,14 @@ from so101_sim.fault_table import (
     Row,
     Situation,
 )
-from so101_sim.serial_device import SerialDevice
+from so101_sim.lockstep import BOUNDS
+from so101_sim.serial_device import SWITCH_INTERVAL, SerialDevice
 from so101_sim.simulation import RealTime, Simulation
 
 Pose = NDArray[np.float64]  # radians, shape (6,)
 Asked = Callable[[int], Pose]  # where the joints should be at a time
 
 RATE = 200.0
-
-# As the driver's own defaults.
-_BOUNDS = Bounds(max_velocity=3.0, max_acceleration=40.0, max_jump=1.0, command_timeout=0.0)
 
 # Seconds: what anything here may take on a busy machine.
 TIMEOUT = 20.0
@@ -87,9 +85,6 @@ _SUPPORT = 500.0
 
 # rad/s of the way to a trial's start.
 _PACE = 2.0
-
-# Seconds between two threads' turns: bus, physics and driver share this process.
-_SWITCH_INTERVAL = 0.0005
 
 
 class Sample(NamedTuple):
@@ -201,7 +196,7 @@ class _Driver:
     """A running driver without ROS; `call` is what its services do."""
 
     def __init__(self, calibration: Calibration, port: Path, by_id: Path) -> None:
-        self.arm = _WatchedArm(calibration, _BOUNDS)
+        self.arm = _WatchedArm(calibration, BOUNDS)
         self.loop = ControlLoop(
             self.arm, str(port), RATE, lambda *_: None, lambda *_: None, by_id=by_id
         )
@@ -267,7 +262,7 @@ class Stand:
     def __init__(self, folder: Path, calibration: Path) -> None:
         """Put the port into a folder; `calibration` is the simulated arm's file."""
         self._switch_interval = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         self._file = calibration
         self._calibration = load(calibration)
         self._path, self._by_id = folder / 'ttyACM0', folder / 'by-id' / 'bus'

@@ -1,30 +1,26 @@
 """The node that is a simulated leader arm: its servo bus at a port, and a hand that moves it."""
 
-import math
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from so101_description.joints import HOME, JOINTS
+from so101_description.joints import HOME
 from so101_driver.calibration_file import load
 from so101_node.error import UserError
+from so101_node.joint_positions import checked_home
 from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.topics import DIAGNOSTICS, SIM_STATE
 from so101_sim import expert, scene
 from so101_sim.demonstrator import Demonstrator
 from so101_sim.guided_arm import GuidedArm
-from so101_sim.hand import Hand, Pose, Waves
-from so101_sim.serial_device import SerialDevice
-
-# Seconds between two threads' turns: the bus answers within it while a demonstration is planned.
-_SWITCH_INTERVAL = 0.0005
+from so101_sim.hand import Hand, Waves
+from so101_sim.serial_device import SWITCH_INTERVAL, SerialDevice
 
 
 @dataclass(frozen=True)
@@ -61,14 +57,14 @@ class LeaderNode(Node):
         self._running = False  # an episode
         hand: Hand = Waves(self._given.seed)
         if self._given.hand == 'expert':
-            hand = self._demonstrator = Demonstrator(_pose(self._given.home))
+            hand = self._demonstrator = Demonstrator(checked_home(self._given.home))
             self.subscribe(SIM_STATE, self._see, raw=True)
             self.subscribe(DIAGNOSTICS, self._hear, raw=True)
         self._arm = GuidedArm(load(self._given.calibration), hand, 0)
         self._device: SerialDevice | None = None
 
     def open(self) -> None:
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         port = Path(self._given.port).expanduser()
         self._device = SerialDevice(port, self._answer)
 
@@ -119,12 +115,6 @@ class LeaderNode(Node):
         with self._lock:
             begin = max(heard + expert.reaction(seed), self._now() * 1e-9)
             self._demonstrator.follow(way, begin)
-
-
-def _pose(home: list[float]) -> Pose:
-    if len(home) != len(JOINTS) or not all(map(math.isfinite, home)):
-        raise UserError(f'parameter home: expected 6 radians, got {home}')
-    return np.array(home)
 
 
 def main() -> None:

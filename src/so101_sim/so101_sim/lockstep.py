@@ -28,7 +28,7 @@ from so101_driver.torque_ramp import TorqueRamp
 from so101_driver.trajectory import Trajectory
 from so101_node.error import UserError
 from so101_sim.arm import Arm
-from so101_sim.scene import TIMESTEP
+from so101_sim.scene import TIMESTEP, coordinate_names, cube_place
 from so101_sim.world import Floats, World
 
 # The driver's own defaults.
@@ -64,6 +64,11 @@ class Lockstep:
     def positions(self) -> Floats:
         """Every coordinate of the world, see scene.coordinate_names."""
         return self._world.positions
+
+    @property
+    def cube(self) -> tuple[tuple[float, float], float]:
+        """Where the cube is, x and y (m), and its turn about the vertical (rad)."""
+        return cube_place(coordinate_names(), self.positions.tolist())
 
     @property
     def success(self) -> bool:

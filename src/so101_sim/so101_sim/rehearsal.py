@@ -11,7 +11,6 @@ from so101_sim import expert
 from so101_sim.expert import Way
 from so101_sim.hand import Pose
 from so101_sim.lockstep import Lockstep
-from so101_sim.scene import coordinate_names, cube_place
 
 # Nanoseconds between two trajectories, each of two points so far apart: as a policy sends them.
 _TICK = 33_333_333
@@ -47,7 +46,7 @@ def rehearse(
         if start is not None:
             _follow(simulation, expert.straight(simulation.reference, start))
             simulation.advance(simulation.time + 1_000_000_000)
-        (x, y), yaw = cube_place(coordinate_names(), simulation.positions.tolist())
+        (x, y), yaw = simulation.cube
         seen = (x + error[0], y + error[1])
         way = expert.demonstration(simulation.reference, seen, yaw, seed)
         begun = simulation.time

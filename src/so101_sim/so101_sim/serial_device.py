@@ -7,6 +7,10 @@ from pathlib import Path
 from so101_node.error import UserError
 from so101_sim.pseudo_terminal import PseudoTerminal
 
+# Seconds between two threads' turns in a process that has such a port: its bus answers within it
+# while physics, ROS or a driver is at work.
+SWITCH_INTERVAL = 0.0005
+
 # How long `close` waits for a host to close its side.
 _FAREWELL_SECONDS = 3.0
 

@@ -18,7 +18,7 @@ from so101_node.parameters import declare, parameter
 from so101_node.stamp import from_nanoseconds
 from so101_node.topics import SIM_FAULT, SIM_PLACE, SIM_RESET, SIM_STATE, SIM_SUCCESS
 from so101_sim import camera_fault, fault, scene
-from so101_sim.serial_device import SerialDevice
+from so101_sim.serial_device import SWITCH_INTERVAL, SerialDevice
 from so101_sim.simulation import RealTime, Simulation
 from so101_sim.world import check_place
 
@@ -26,9 +26,6 @@ RATE = 30.0  # states a second, one for each camera frame
 
 # Below this the robot moves visibly slower than its clock says.
 _LEAST_FACTOR = 0.95
-
-# Seconds between two threads' turns: the bus answers within it while physics or ROS is at work.
-_SWITCH_INTERVAL = 0.0005
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class WorldNode(Node):
         self._closing: list[SerialDevice | RealTime] = []
 
     def open(self) -> None:
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        sys.setswitchinterval(SWITCH_INTERVAL)
         self._closing.append(RealTime(self._simulation, self._end_without_physics))
         port = Path(self._given.port).expanduser()
         by_id = Path(self._given.by_id).expanduser() if self._given.by_id else None

@@ -43,11 +43,13 @@ class Course:
     def run(self, execute: Execute) -> None:
         """Do what is not done. Raises UserError, and what `execute` raises."""
         for step in self._steps:
-            planned = self._planned(step)
+            found = self._plan()
+            planned = _of(step, found)
             if not planned.done:
-                self._do(planned, execute)
+                self._do(planned, found, execute)
 
-    def _do(self, planned: Planned, execute: Execute) -> None:
+    def _do(self, planned: Planned, found: list[Planned], execute: Execute) -> None:
+        """Do a step of what was `found` to be planned."""
         step = planned.step
         if planned.state is State.AGAIN:
             self._clear(planned)
@@ -56,7 +58,7 @@ class Course:
         entry = entry.typed(shlex.join(words))
         self._note(step, entry)
         self._say('')
-        self._say(f'{self._name(step)}: {self._left(planned)}')
+        self._say(f'{self._name(step)}: {self._left(planned, found)}')
         self._say(shlex.join(words))
         started, before = time.monotonic(), entry.seconds
 
@@ -78,7 +80,7 @@ class Course:
         """Return the step as it is now, done. Raises StepFailed when its command did less."""
         if code not in WELL_ENDED.get(step, (0,)):
             raise StepFailed(f'{self._name(step)}, {_failed(code)}')
-        after = self._planned(step)
+        after = _of(step, self._plan())
         if not after.done:
             why = _failed(code) if code else f'ended too early: {self._state(after)}'
             raise StepFailed(f'{self._name(step)}, {why}')
@@ -129,13 +131,12 @@ class Course:
             case State.FOLLOWS:
                 return f'to do: {_counted(planned.want, planned.step)}'
 
-    def _left(self, planned: Planned) -> str:
+    def _left(self, planned: Planned, found: list[Planned]) -> str:
         """Say what the step does now, and what is left of all steps."""
-        later = self._plan()
         noted = self._noted()
         seconds = forecast.left(planned, self._given, noted)
         takes = 'it says how long' if seconds is None else f'about {duration(seconds)}'
-        of_all = forecast.of_all(later, self._given, noted)
+        of_all = forecast.of_all(found, self._given, noted)
         return f'{_counted(planned.left, planned.step)}, {takes}; left in all: {of_all}'
 
     def _name(self, step: Step) -> str:
@@ -144,14 +145,15 @@ class Course:
     def _plan(self) -> list[Planned]:
         return plan(self._given, look(self._given))
 
-    def _planned(self, step: Step) -> Planned:
-        return next(one for one in self._plan() if one.step is step)
-
     def _noted(self) -> dict[Step, Entry]:
         return ledger.read(self._folder.ledger)
 
     def _note(self, step: Step, entry: Entry) -> None:
         ledger.write(self._folder.ledger, {**self._noted(), step: entry})
+
+
+def _of(step: Step, planned: list[Planned]) -> Planned:
+    return next(one for one in planned if one.step is step)
 
 
 def _counted(number: int, step: Step) -> str:

@@ -88,10 +88,10 @@ def command(
     episodes = [f'episode_time:={parameters.episode_time}', f'look:={parameters.look}']
     match step:
         case Step.DEMONSTRATE:
-            # The world counts its seeds up from the given one, at each episode.
+            # A session that goes on counts its seeds on from those of the episodes there.
             return [
                 *('so101', 'record', 'sim:=true', f'num_episodes:={parameters.demonstrations}'),
-                *(f'seed:={parameters.demonstration_seed + there}', *episodes),
+                *(f'seed:={parameters.demonstration_seed}', *episodes),
                 *('page:=false', f'recordings:={folder.recordings}'),
             ]
         case Step.CHECK:
