@@ -5,15 +5,14 @@ SHELL := /bin/bash
 
 ENVIRONMENT := source tools/environment.sh
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
-CHECKPOINT := checkpoints/tiny_smolvla
 
 .PHONY: help demo pipeline test lint docs bench figures build setup lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: build $(CHECKPOINT)/.made ## Two rollouts in simulation, and a summary; ARGS="num_rollouts:=10"
-	./so101 demo checkpoint:=$(CHECKPOINT) $(ARGS)
+demo: build ## Rollouts of the shipped policy in simulation, and a summary; ARGS="num_rollouts:=10"
+	./so101 demo $(ARGS)
 
 pipeline: build ## The whole loop in simulation, resumable: outputs/pipeline; ARGS="demonstrations=25"
 	./so101 pipeline $(ARGS)
@@ -37,8 +36,11 @@ lint: build ## Style and types
 docs: build ## The tables of the documentation, written anew from the code
 	$(ENVIRONMENT) && python tools/tables.py
 
-bench: build ## Measure beside a baseline; NAME=images, all of them without NAME
-	$(ENVIRONMENT) && for file in bench/$(or $(NAME),*).py; do python $$file || exit 1; done
+# Hours each: only when they are named.
+LONG := success demonstrations
+BENCHES := $(or $(NAME),$(filter-out $(LONG),$(basename $(notdir $(wildcard bench/*.py)))))
+bench: build ## Measure beside a baseline; NAME=images, all those of minutes without NAME
+	$(ENVIRONMENT) && for name in $(BENCHES); do python bench/$$name.py || exit 1; done
 
 figures: build ## Keep what the benches measured last in docs/figures and docs/performance.md
 	cp build/bench/*.json docs/figures/
@@ -56,13 +58,6 @@ install/.built: .venv/.ready $(SOURCES)
 	    python -m colcon build --base-paths src \
 	    --event-handlers console_cohesion- status-
 	touch $@
-
-# Made anew when what it is made of changes; install/.built only has to be there before.
-$(CHECKPOINT)/.made: $(addprefix src/so101_policy/so101_policy/,untrained_smolvla.py features.py) \
-    src/so101_description/so101_description/cameras.py | install/.built
-	@echo 'Making a tiny untrained SmolVLA checkpoint'
-	@$(ENVIRONMENT) && install/so101_policy/lib/so101_policy/make_smolvla --out $(CHECKPOINT)
-	@touch $@
 
 lock: .venv/.ready ## Resolve requirements.in into requirements.lock, with hashes
 	.venv/bin/uv pip compile --quiet --python .venv/bin/python --generate-hashes \

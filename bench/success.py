@@ -39,7 +39,7 @@ from so101_policy.checkpoint import WEIGHTS, Checkpoint
 from so101_policy.policy_node import Parameters
 from so101_policy.schedule import Mode
 
-CHECKPOINT = Path('checkpoints') / 'small_smolvla'
+CHECKPOINT = Path('src/so101_policy/checkpoints/smolvla_cube')
 ROLLOUTS = 100
 SECONDS = 15.0  # of a rollout without success
 

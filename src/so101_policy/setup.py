@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 package_name = 'so101_policy'
@@ -10,6 +12,11 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        *(
+            (f'share/{package_name}/{folder}', [str(file) for file in files if file.is_file()])
+            for folder in sorted(Path('checkpoints').rglob('*'))
+            if (files := sorted(folder.glob('*')))
+        ),
     ],
     install_requires=['setuptools'],
     extras_require={'test': ['pytest']},

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,29 +15,46 @@ from so101_bringup.bag_counts import miscounted
 from so101_bringup.figures import Figure, at_least, at_most, exactly, untargeted
 from so101_bringup.graphs import INFER
 from so101_bringup.health_log import HealthLog
-from so101_bringup.wiring import Value, Wiring, environment
+from so101_bringup.wiring import NodeSpec, Value, Wiring, environment, share
 from so101_description.cameras import CAMERAS
 from so101_episodes.episode import FILE, Episode
 from so101_evaluation import report_command
+from so101_evaluation.statistics import Tally
 from so101_node.error import UserError
 from so101_node.topics import JOINT_TRAJECTORY
 
 FOLDER = Path('build') / 'demo'
 
-_DEFAULTS: dict[str, Value] = {
-    'checkpoint': 'checkpoints/tiny_smolvla',
-    'num_rollouts': 2,
-    'recordings': str(FOLDER / 'recordings'),
+# In the share folder of so101_policy; its README.md says how it came about.
+SHIPPED = Path('checkpoints') / 'smolvla_cube'
+
+# Of a policy that was trained.
+_SUCCESS_RATE = 0.8
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    'checkpoint': {
+        'default': '',
+        'description': 'LeRobot policy checkpoint folder; empty: the SmolVLA that is shipped',
+    },
+    'num_rollouts': {'default': 5},
+    'recordings': {'default': str(FOLDER / 'recordings')},
 }
+
+
+def _nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
+    checkpoint = values['checkpoint'] or str(share('so101_policy') / SHIPPED)
+    return INFER.nodes({**values, 'sim': True, 'checkpoint': checkpoint})
+
+
 WIRING = Wiring(
     'demo',
-    'Two rollouts in simulation, measured: build/demo/summary.json.',
+    'Rollouts of the shipped policy in simulation, measured: build/demo/summary.json.',
     tuple(
-        dataclasses.replace(argument, default=_DEFAULTS.get(argument.name, argument.default))
+        dataclasses.replace(argument, **_CHANGES.get(argument.name, {}))
         for argument in INFER.arguments
         if argument.name != 'sim'
     ),
-    lambda values: INFER.nodes({**values, 'sim': True}),
+    _nodes,
 )
 
 
@@ -113,6 +131,7 @@ def summarise(
     found = [
         exactly('rollouts_recorded', len(episodes), float(values['num_rollouts']), '', **must),
         at_most('start_to_first_motion', first_motion, 30, 's'),
+        _success_rate(episodes, health.get('policy/inference', {}).get('trained') == 'True'),
     ]
     used = health.get('policy/inference', {}).get('cameras')
     for camera in CAMERAS if used is None else used.split(', '):
@@ -148,3 +167,26 @@ def summarise(
         )
     )
     return found
+
+
+def _success_rate(episodes: Sequence[Episode], trained: bool) -> Figure:
+    """Return it with its interval: it is wrong when the whole interval lies below the target.
+
+    That is said of 2 successes of 5, not of 3: a good policy has 3 now and then. Nothing is
+    expected of a policy that was not trained.
+    """
+    tally = Tally.of(episode.outcome for episode in episodes)
+    if tally.interval is None:
+        return untargeted('success_rate', None, '')
+    interval = (tally.interval.low, tally.interval.high)
+    if not trained:
+        return untargeted('success_rate', tally.rate, '', interval=interval)
+    return Figure(
+        'success_rate',
+        tally.rate,
+        '',
+        target=f'>= {_SUCCESS_RATE:g} within its interval',
+        ok=tally.interval.high >= _SUCCESS_RATE,
+        required=True,
+        interval=interval,
+    )

@@ -18,7 +18,7 @@ class Figure:
 
     `ok` is whether it meets its target; None when there is no target, or when it could not be
     measured: then `value` is None and `reason` says why. `required`: a miss is a failure, not only
-    a slow machine.
+    a slow machine. `interval`: in which the true value lies, with 95 %.
     """
 
     name: str
@@ -30,12 +30,15 @@ class Figure:
     reason: str = ''
     baseline_name: str = ''
     baseline: float | None = None
+    interval: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {'name': self.name, 'value': self.value, 'unit': self.unit}
         entry |= {'target': self.target, 'ok': self.ok, 'required': self.required}
         if self.reason:
             entry['reason'] = self.reason
+        if self.interval is not None:
+            entry['interval'] = list(self.interval)
         if self.baseline is not None:
             entry['baseline'] = {'name': self.baseline_name, 'value': self.baseline}
             entry['ratio'] = self.value / self.baseline if self.value and self.baseline else None
@@ -100,6 +103,8 @@ def show(title: str, figures: Sequence[Figure]) -> None:
         table.add_column(column, justify='right' if column == 'value' else 'left')
     for figure in figures:
         value = '-' if figure.value is None else f'{figure.value:.4g} {figure.unit}'.strip()
+        if figure.interval is not None:
+            value += f' ({figure.interval[0]:.3g} to {figure.interval[1]:.3g})'
         baseline = (
             '' if figure.baseline is None else f'{figure.baseline:.4g} ({figure.baseline_name})'
         )

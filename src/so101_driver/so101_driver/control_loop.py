@@ -82,6 +82,7 @@ class ControlLoop:
         self._guarded = 0.0  # time.monotonic() when the guard was started
         self._powered = False  # torque was switched on, and not confirmed off since
         self._answered = 0  # time.monotonic_ns() of the last answer
+        self._unanswered = 0  # of the first request since then that nobody answered; 0: none
 
     def run(self, port_timeout: float) -> None:
         """Wait for the port, then run until `stop`.
@@ -206,6 +207,7 @@ class ControlLoop:
             self._set_guard()
         # A servo that was silent may come back without torque: no goal before that is known.
         commands = due or self._arm.paused
+        asked = time.monotonic_ns()
         reading = servos.read(commands)
         answered, monotonic = time.time_ns(), time.monotonic_ns()
         self._arm.sense(answered, reading)
@@ -213,14 +215,16 @@ class ControlLoop:
             self._show(command)
         self.cycles += 1
         if len(reading.silent) == len(self._arm.powered):
-            if monotonic - self._answered > SILENCE * 1e9:
+            # From when they were asked: a computer that stalled for as long did not ask.
+            self._unanswered = self._unanswered or asked
+            if monotonic - self._unanswered > SILENCE * 1e9:
                 self._lose(
                     f'no answer from any servo for {SILENCE} s: check the cables and the power '
                     'supply'
                 )
             return
         self.period.add((monotonic - self._answered) * 1e-9)
-        self._answered = monotonic
+        self._answered, self._unanswered = monotonic, 0
         if not reading.silent:
             self._on_states(answered, self._arm.position, self._arm.speed)
 
@@ -273,7 +277,7 @@ class ControlLoop:
             raise UserError(str(error)) from error
         if reading.silent:
             raise UserError(f'no answer from {servos.name(reading.silent[0])}: check its cable')
-        self._answered = time.monotonic_ns()
+        self._answered, self._unanswered = time.monotonic_ns(), 0
         self._arm.connect(time.time_ns(), reading.states, ratings)
         self.absence = ''
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -378,6 +379,25 @@ def test_one_lost_reply_is_no_fault(driver: Driver, servo_bus: FakeBus) -> None:
     wait(lambda: driver.loop.cycles > cycles)
     assert driver.arm.state == State.HOLDING
     assert driver.loop.bus is not None and driver.loop.bus.timeouts > 0
+
+
+def test_a_stall_of_the_computer_is_no_silence_of_the_servos(
+    driver: Driver, servo_bus: FakeBus
+) -> None:
+    wait(lambda: driver.arm.state == State.IDLE)
+    stalled = threading.Event()
+
+    def stall(*_: object) -> None:
+        if not stalled.is_set():
+            time.sleep(1.2 * control_loop.SILENCE)
+            servo_bus.unheard = 3
+            stalled.set()
+
+    driver.loop._on_states = stall
+    wait(lambda: stalled.is_set() and servo_bus.unheard == 0)
+    cycles = driver.loop.cycles
+    wait(lambda: driver.loop.cycles > cycles + 3)
+    assert (driver.arm.state, driver.loop.reconnects) == (State.IDLE, 0)
 
 
 def test_servos_missing_at_the_start_are_named(

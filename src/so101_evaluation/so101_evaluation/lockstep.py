@@ -112,6 +112,7 @@ def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
             latency,
             given.episode_time,
             given.task,
+            given.look == 'varied',
         )
         for checkpoint, mode, latency in itertools.product(checkpoints, modes, latencies)
     )
@@ -193,6 +194,7 @@ def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:
                 'interval': setting.method.interval,
                 'episode_time': setting.seconds,
                 'task': setting.task,
+                'look': 'varied' if setting.varied else 'fixed',
                 **summary(done),
                 'trials': [asdict(trial) for trial in done],
             }
@@ -224,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--episode-time', type=float, default=15.0, metavar='S', help='default: %(default)g'
+    )
+    parser.add_argument(
+        '--look',
+        choices=('fixed', 'varied'),
+        default='fixed',
+        help='varied: each place with other light, colours and camera poses; default: fixed',
     )
     parser.add_argument('--task', default=Robot().task, help='what the policy is told')
     parser.add_argument('--processes', type=int, default=0, help='default: one for each core')

@@ -73,7 +73,7 @@ class Scheduling:
 class Setting[M: Method]:
     """What is rolled out: a checkpoint's folder, and how its chunks are executed.
 
-    `seconds` is when a rollout without success ends.
+    `seconds` is when a rollout without success ends; `varied`: each seed has a look of its own.
     """
 
     checkpoint: Path
@@ -81,6 +81,7 @@ class Setting[M: Method]:
     latency: Latency
     seconds: float
     task: str
+    varied: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,10 @@ def trial(setting: Setting[Method], seed: int) -> Trial:
     import torch
 
     from so101_sim.lockstep import Lockstep
+    from so101_sim.look import Look, look
 
     stage = _stage()
+    stage.wear(look(seed) if setting.varied else Look())
     policy = _policy(setting.checkpoint)
     torch.manual_seed(seed)  # of the noise that a flow policy begins with
     policy.reset()
@@ -179,6 +182,7 @@ class _Stage:
         self.model = scene.build()
         self.calibration = calibration_file.load(share / 'config' / 'calibration.json')
         self._renderer = Renderer(self.model)
+        self.wear = self._renderer.wear
         self._cameras = tuple(CAMERAS)
 
     def see(self, positions: Array) -> Images:

@@ -1,47 +1,82 @@
-"""What is measured of a rollout's motion."""
+"""A trial in lockstep shows the policy the look of its seed, if looks are varied."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from so101_evaluation.smoothness import smoothness
+from so101_driver.trajectory import Trajectory
+from so101_evaluation.latency import Latency
+from so101_evaluation.lockstep_trials import Setting, trial
+from so101_evaluation.simulated_rollout import Images
+from so101_policy import untrained_smolvla
 
+if TYPE_CHECKING:
+    from so101_policy.loaded_policy import LoadedPolicy
 
-def test_a_straight_motion_has_neither_jump_nor_jerk() -> None:
-    references = np.linspace(0, 1, 60)[:, None] * [1, -1, 0.5, 0, 0, 2]
-    jump, jerk = smoothness(references, [0, 20, 40])
-    assert jump == pytest.approx(0, abs=1e-9)
-    assert jerk == pytest.approx(0, abs=1e-9)
-
-
-def test_a_step_is_a_jump_of_its_size_if_a_chunk_changed_near_it() -> None:
-    references = np.zeros((100, 6))
-    references[50:, [0, 5]] = np.deg2rad([3, 4])
-    for tick in (41, 50, 58):
-        assert smoothness(references, [0, tick])[0] == pytest.approx(5)
-    for tick in (38, 62):
-        assert smoothness(references, [0, tick])[0] == 0
-    # Third differences 1, -2, 1 of the step, of 97.
-    assert smoothness(references, [])[1] == pytest.approx(5 * np.sqrt(6 / 97))
+Array = NDArray[np.float64]
 
 
-def test_the_first_chunk_is_no_change_nor_is_one_after_the_last_tick() -> None:
-    references = np.zeros((50, 6))
-    references[20:] = 1.0
-    assert smoothness(references, [20])[0] is None
-    assert smoothness(references, [])[0] is None
-    assert smoothness(references, [0, 49])[0] is None
+class Watching:
+    """Looks at the first frame, and never moves the arm."""
+
+    due = math.inf
+
+    def __init__(self) -> None:
+        self.changes: list[int] = []
+        self.seen: Images | None = None
+
+    def begin(self, now: int, reference: Array) -> None:
+        pass
+
+    def frame(self, now: int, state: Array, see: Callable[[], Images]) -> Trajectory | None:
+        if self.seen is None:
+            self.seen = see()
+        return None
+
+    def proceed(self, now: int) -> Trajectory | None:
+        raise AssertionError('it is never due')
 
 
-def test_jumps_are_averaged() -> None:
-    references = np.zeros((100, 6))
-    references[20:, 1] = np.deg2rad(2)
-    assert smoothness(references, [0, 20, 70])[0] == pytest.approx(1)
+@dataclass(frozen=True)
+class Watch:
+    """The method of watching; `watched` are those who did."""
+
+    watched: list[Watching] = field(default_factory=list, compare=False)
+
+    def execution(
+        self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
+    ) -> Watching:
+        self.watched.append(Watching())
+        return self.watched[-1]
 
 
-@given(count=st.integers(1, 6))
-def test_a_rollout_of_some_ticks_is_measured_too(count: int) -> None:
-    jump, jerk = smoothness(np.zeros((count, 6)), [0, 1])
-    assert jump in (None, 0)
-    assert jerk == 0
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('policy') / 'tiny'
+    untrained_smolvla.build(folder)
+    return folder
+
+
+def seen(checkpoint: Path, seed: int, varied: bool) -> Images:
+    watch = Watch()
+    trial(Setting(checkpoint, watch, Latency(0.0), 0.1, 'task', varied), seed)
+    images = watch.watched[0].seen
+    assert images is not None
+    return images
+
+
+def test_each_seed_has_its_look_and_the_same_again(checkpoint: Path) -> None:
+    fixed = seen(checkpoint, 3, varied=False)
+    varied = seen(checkpoint, 3, varied=True)
+    other = seen(checkpoint, 4, varied=True)
+    # Wall, table and floor are most of an image: means move with light and colours alone.
+    means = [images.mean(axis=(1, 2)) for images in (fixed, varied, other)]
+    assert all(np.abs(a - b).max() > 2 for a, b in zip(means, means[1:], strict=False))
+    assert np.array_equal(seen(checkpoint, 3, varied=True), varied)
+    assert np.array_equal(seen(checkpoint, 3, varied=False), fixed)

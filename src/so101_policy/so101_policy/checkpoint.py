@@ -140,6 +140,16 @@ def read(folder: Path) -> Checkpoint:
         ) from error
 
 
+def trained(path: Path) -> bool:
+    """Return whether the weights in a checkpoint's own folder were trained, or are random.
+
+    Raises UserError when its note is broken.
+    """
+    note = path / NOTE
+    said = json_object.read(note) if note.exists() else {}
+    return field(said, 'trained', bool, note) if 'trained' in said else True
+
+
 def _read(path: Path) -> Checkpoint:
     config = json_object.read(path / CONFIG)
     kind = field(config, 'type', str, path / CONFIG)
@@ -180,7 +190,7 @@ class _Facts:
     ) -> None:
         note_file = path / NOTE
         note = json_object.read(note_file) if note_file.exists() else {}
-        self.trained = field(note, 'trained', bool, note_file) if 'trained' in note else True
+        self.trained = trained(path)
         self.doubts: list[str] = []
         self._note = training.of_note(note_file) if note else Training()
         self._dataset = self._read_dataset(path / TRAIN_CONFIG)

@@ -47,7 +47,7 @@ def of_new_run(given: Parameters) -> Plan:
     present = data.cameras_without(excluded, others=seen)
     chosen = starting_policy.cameras(policy, present, excluded, config.rename_map)
     policy.input_features = starting_policy.input_features(policy, chosen, config.rename_map)
-    base = None if policy.pretrained_path is None else given.policy
+    base = starting_policy.base(given.policy, policy)
     return Plan(config, data, chosen, base, None, (), given.cache)
 
 

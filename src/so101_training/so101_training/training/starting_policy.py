@@ -45,6 +45,15 @@ def words(policy: str) -> list[str]:
     return [f'--policy.path={policy}']
 
 
+def base(policy: str, config: PreTrainedConfig) -> str | None:
+    """Return what the weights come from, of a training that starts from `policy`; None: random."""
+    if config.pretrained_path is None:
+        return None
+    folder = Path(policy).expanduser()
+    untrained = folder.is_dir() and not checkpoint.trained(checkpoint.find(folder))
+    return None if untrained else policy
+
+
 def _offline() -> bool:
     from huggingface_hub import constants
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 
 from so101_node.error import UserError
+from so101_policy.checkpoint import NOTE
 from so101_policy.features import STATE
 from so101_training.training import starting_policy
 
@@ -53,6 +55,17 @@ def test_a_camera_that_is_not_there_is_named_with_both_lists(
     assert f'the policy sees {lacking};' in str(raised.value)
     assert 'the dataset gives ' in str(raised.value)
     assert all(f'observation.images.{camera}' in str(raised.value) for camera in present)
+
+
+def test_weights_come_from_a_trained_checkpoint_only(tiny_policy: Path, tmp_path: Path) -> None:
+    policy = config(WRIST)
+    assert starting_policy.base('act', policy) is None
+    policy.pretrained_path = tiny_policy
+    assert starting_policy.base(str(tiny_policy), policy) is None
+    trained = shutil.copytree(tiny_policy, tmp_path / 'trained')
+    (trained / NOTE).write_text('{"trained": true}')
+    assert starting_policy.base(str(trained), policy) == str(trained)
+    assert starting_policy.base('lerobot/smolvla_base', policy) == 'lerobot/smolvla_base'
 
 
 def test_renamed_cameras_keep_the_policys_names_and_sizes() -> None:

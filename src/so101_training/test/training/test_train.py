@@ -142,6 +142,7 @@ def test_the_model_card_says_what_it_is(trained: Path) -> None:
     card = (folder / 'README.md').read_text()
     for said in (
         'step 4 of 6',
+        'trained from random weights',
         'It sees wrist and overhead',
         f'| task | {TASK} |',
         '| batch size | 5 |',
