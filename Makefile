@@ -64,5 +64,5 @@ lock: .venv/.ready ## Resolve requirements.in into requirements.lock, with hashe
 	    --no-emit-index-url --no-annotate --no-header --upgrade requirements.in \
 	    --output-file requirements.lock
 
-clean: ## Remove what was built; keep .venv, recordings and checkpoints
+clean: ## Remove what was built; keep .venv, recordings and trainings
 	rm -rf build install log

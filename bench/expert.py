@@ -66,16 +66,12 @@ def measured(pool: ProcessPoolExecutor, name: str, trials: Sequence[Trial]) -> l
 
 
 def rates(name: str, ended: Sequence[Rehearsal], baseline: float | None = None) -> list[Figure]:
-    """Return the success rate, and the ends of its interval, Wilson's of 95 %."""
+    """Return the success rate with its interval, Wilson's of 95 %."""
     tally = Tally.of('success' if one.success else 'failure' for one in ended)
     assert tally.rate is not None and tally.interval is not None
     beside = {} if baseline is None else {'baseline': baseline, 'baseline_name': BASELINE}
-    interval = tally.interval
-    return [
-        at_least(f'{name}_success_rate', tally.rate, 0.99, '', required=True, **beside),
-        untargeted(f'{name}_success_rate_wilson_low', interval.low, ''),
-        untargeted(f'{name}_success_rate_wilson_high', interval.high, ''),
-    ]
+    within = {'required': True, 'interval': (tally.interval.low, tally.interval.high)}
+    return [at_least(f'{name}_success_rate', tally.rate, 0.99, '', **within, **beside)]
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ import matplotlib
 matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
+from chunks import rates
 from chunks.document import document
 from chunks.in_lockstep import LeRobot
 from matplotlib.axes import Axes
@@ -27,11 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from so101_bringup import figures
-from so101_bringup.figures import Figure, at_least, at_most, untargeted
+from so101_bringup.figures import Figure, at_most, untargeted
 from so101_evaluation.latency import Latency
 from so101_evaluation.lockstep import SEED, shown, summary
 from so101_evaluation.lockstep_trials import Method, Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import write_whole
+from so101_evaluation.statistics import Tally, difference
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
 from so101_policy import checkpoint as policy_checkpoint
@@ -44,7 +46,7 @@ ROLLOUTS = 100
 SECONDS = 15.0  # of a rollout without success
 
 FOLDER = Path('build') / 'bench'
-KEPT = FOLDER / 'success.cells.json'
+KEPT = Path('build') / 'success' / 'cells.json'
 
 BASELINES = ('sync queue', 'temporal ensembling', 'RTC, horizon 10', 'RTC, horizon 25')
 METHODS: dict[str, Method] = {name: LeRobot(name) for name in BASELINES} | {
@@ -100,7 +102,7 @@ def measure(found: Checkpoint, seeds: Sequence[int], processes: int, resume: boo
 
 def _keep(of: dict[str, Any], cells: Cells) -> None:
     values = [[*cell, [asdict(trial) for trial in done]] for cell, done in cells.items()]
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
     write_whole(KEPT, json.dumps(of | {'cells': values}))
 
 
@@ -113,15 +115,21 @@ def _kept(of: dict[str, Any]) -> Cells:
     cells = values.pop('cells')
     if values != of:
         raise UserError(f'--resume: {KEPT} is of other seeds or weights; leave it out')
-    return {
-        (latency, name): [Trial(**trial) for trial in done]
-        for latency, name, done in cells
-        if (latency, name) in ALL
-    }
+    try:
+        return {
+            (latency, name): [Trial(**trial) for trial in done]
+            for latency, name, done in cells
+            if (latency, name) in ALL
+        }
+    except TypeError as error:
+        raise UserError(f'--resume: {KEPT} is of an earlier form; leave it out') from error
 
 
 def judged(said: Said) -> list[Figure]:
-    """Return the figures; simulated time is exact, so that a miss is a failure."""
+    """Return the figures; time is simulated, so that a miss is a failure.
+
+    A rate is a sample: it is too low when all of its difference's interval is.
+    """
     first, last = str(FIXED[0]), str(FIXED[-1])
     reference = max(SYNCHRONOUS, key=lambda name: said[first, name]['rate'])
     wanted = 100 * said[first, reference]['rate']
@@ -132,15 +140,20 @@ def judged(said: Said) -> list[Figure]:
         name = choose(known, key=lambda name: said[latency, name][key])
         return {'baseline': said[latency, name][key], 'baseline_name': name}
 
+    less = difference(_tally(said[first, reference]), _tally(said[last, OURS]))
+    assert less is not None
     rate = best(last, 'rate', max)
     found = [
-        at_least(
+        Figure(
             f'{_name(last)}_success_less_{reference}_at_{_name(first)}'.replace(' ', '_'),
-            100 * said[last, OURS]['rate'] - wanted,
-            -WITHIN,
+            100 * less.value,
             'points',
+            target=f'>= {-WITHIN:g} within its interval',
+            ok=100 * less.interval.high >= -WITHIN,
             required=True,
-            **rate | {'baseline': 100 * rate['baseline'] - wanted},
+            interval=(100 * less.interval.low, 100 * less.interval.high),
+            baseline_name=rate['baseline_name'],
+            baseline=100 * rate['baseline'] - wanted,
         )
     ]
     for latency in map(str, LATENCIES):
@@ -154,25 +167,24 @@ def judged(said: Said) -> list[Figure]:
                 **rate | {'baseline': 100 * rate['baseline']},
             )
         )
-        for key in ('jump', 'jerk'):
+        for key, unit in (('jump', 'deg/tick^2'), ('jerk', 'deg/tick^3')):
             other = best(latency, key, min)
             limit = other['baseline']
-            found.append(at_most(f'{name}_{key}', ours[key], limit, 'deg', required=True, **other))
+            found.append(at_most(f'{name}_{key}', ours[key], limit, unit, required=True, **other))
     return found
+
+
+def _tally(said: dict[str, Any]) -> Tally:
+    return Tally(said['successes'], said['rollouts'] - said['successes'])
 
 
 def _name(latency: str) -> str:
     return latency.replace(' ', '_')
 
 
-def _rate(said: dict[str, Any]) -> str:
-    low, high = (100 * said['rate_interval'][end] for end in ('low', 'high'))
-    return f'{100 * said["rate"]:.0f} ({low:.0f} to {high:.0f})'
-
-
 # What the tables show: a title, and a cell.
 SHOWN: dict[str, Callable[[dict[str, Any]], str]] = {
-    'Success, % (95 % interval)': _rate,
+    rates.TITLE: rates.text,
     'Jump / jerk': lambda said: f'{shown(said["jump"])} / {shown(said["jerk"])}',
     'Seconds of a success / held by a fault': lambda said: (
         f'{shown(said["success_seconds"])} / {said["held"]}'
@@ -203,19 +215,15 @@ TICKS = [str(latency).replace(' ms', '').replace(' with', '\nwith') for latency 
 
 def draw(said: Said, path: Path) -> None:
     """Plot success, jump and jerk over latency."""
-    figure, (rates, *smoothness) = plt.subplots(1, 3, figsize=(13, 5), layout='constrained')
+    figure, (success, *smoothness) = plt.subplots(1, 3, figsize=(13, 5), layout='constrained')
     for index, (name, row) in enumerate(rows(said).items()):
-        percent = [100 * each['rate'] for each in row]
-        bars = [
-            [100 * abs(each['rate_interval'][end] - each['rate']) for each in row]
-            for end in ('low', 'high')
-        ]
+        percent, bars = rates.percent(row)
         beside = 4.0 * (index - (len(METHODS) - 1) / 2)  # the bars do not cover each other
-        _plot(rates, name, [place + beside for place in PLACES], percent, bars)
+        _plot(success, name, [place + beside for place in PLACES], percent, bars)
         for axes, key in zip(smoothness, ('jump', 'jerk'), strict=True):
             values = [float('nan') if each[key] is None else each[key] for each in row]
             _plot(axes, name, PLACES, values)
-    rates.set(title='success, %', ylim=(0, 101))
+    success.set(title='success, %', ylim=(0, 101))
     smoothness[0].set(title='jump, degrees per tick$^2$', yscale='log')
     smoothness[1].set(title='jerk, degrees per tick$^3$', yscale='log')
     for axes in (rates, *smoothness):
@@ -225,7 +233,7 @@ def draw(said: Said, path: Path) -> None:
     for axes in smoothness:
         axes.yaxis.set_major_formatter('{x:g}')
         axes.yaxis.set_minor_formatter('{x:g}')
-    handles, names = rates.get_legend_handles_labels()
+    handles, names = success.get_legend_handles_labels()
     figure.legend(handles, names, loc='outside lower center', ncols=len(METHODS), fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
@@ -265,6 +273,8 @@ def main() -> None:
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.rollouts)
     try:
+        if min(given.rollouts, given.processes) < 1 or given.first < 0:
+            raise UserError('give --rollouts and --processes from 1 on, --first from 0 on')
         found = policy_checkpoint.read(given.checkpoint)
         if found.type != 'smolvla':
             raise UserError(f'{found.path}: of type {found.type}, which is no smolvla')

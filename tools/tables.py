@@ -44,7 +44,8 @@ class _Parsed(Exception):
 def documents() -> list[Path]:
     """Return every Markdown file of the repository, but for the templates of programs."""
     found = [*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('docker/**/*.md')]
-    return sorted(found + list(ROOT.glob('src/*/*.md')))
+    found += [*ROOT.glob('src/*/*.md'), *ROOT.glob('src/*/checkpoints/*/*.md')]
+    return sorted(found)
 
 
 def current(text: str) -> str:
@@ -378,7 +379,7 @@ def _figures(document: dict[str, Any]) -> str:
         (
             (
                 entry['name'].replace('_', ' '),
-                _number(entry['value'], entry['unit']),
+                _value(entry),
                 _target(entry),
                 {None: '', True: 'met', False: '**missed**'}[entry['ok']],
                 _beside(entry),
@@ -387,6 +388,13 @@ def _figures(document: dict[str, Any]) -> str:
         ),
     )
     return f'{shows}\n\nOn {where}.\n\n{rows}'
+
+
+def _value(entry: dict[str, Any]) -> str:
+    value = _number(entry['value'], entry['unit'])
+    if (interval := entry.get('interval')) is None:
+        return value
+    return f'{value} ({" to ".join(f"{end:.3g}" for end in interval)})'
 
 
 def _target(entry: dict[str, Any]) -> str:

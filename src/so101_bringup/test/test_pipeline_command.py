@@ -42,7 +42,7 @@ def test_a_step_that_fails_ends_it_with_how_to_go_on(
     monkeypatch.setattr(process, 'run', lambda *_: 1)
     code, said, complaint = ended([f'out={tmp_path}/n w', 'rollouts=7'], capsys)
     assert code == 1
-    assert 'pipeline: so101 record sim:=true num_episodes:=75' in said
+    assert 'pipeline: so101 record sim:=true num_episodes:=300' in said
     assert complaint.splitlines() == [
         'pipeline: step 1 of 6, demonstrate, ended with 1: what it said stands above',
         f"pipeline: see to that, and go on with: so101 pipeline 'out={tmp_path}/n w' rollouts=7",

@@ -372,13 +372,23 @@ def test_a_changed_parameter_makes_again_what_depends_on_it(
     assert aside == set(out.glob('earlier/*'))
 
 
+def test_a_checkpoint_without_weights_is_no_start(out: Path, tmp_path: Path) -> None:
+    given = tmp_path / 'mine'
+    given.mkdir()
+    (given / 'config.json').write_text('{}')
+    commands = Commands()
+    with pytest.raises(UserError, match=r'no model\.safetensors in it'):
+        go(given_(out, policy=str(given)), commands)
+    assert not commands.typed
+
+
 def test_more_rollouts_are_added_to_those_there_from_other_starts(
     finished: tuple[Path, Commands],
 ) -> None:
     out, commands = finished
     go(given_(out, rollouts=5), commands)
     (words,) = commands.typed
-    assert {'num_rollouts:=3', 'seed:=1000002'} <= set(words)
+    assert {'num_rollouts:=3', 'seed:=1000002', 'places:=0'} <= set(words)
     assert len({text.split()[0] for text in tasks(out / 'rollouts')}) == 5
 
 

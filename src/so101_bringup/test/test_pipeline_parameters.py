@@ -29,7 +29,7 @@ def test_what_is_typed_goes_before_the_file_and_that_before_the_defaults(tmp_pat
     found = parameters.assemble(parameters.defaults(), parameters.read(file), typed)
     assert (found.demonstrations, found.rollouts, found.policy) == (5, 9, 'act')
     words = parameters.training_words(found.training)
-    assert {'steps=10', 'batch_size=8', 'policy.optimizer_lr=1e-5', 'save_freq=1000'} <= set(words)
+    assert {'steps=10', 'batch_size=8', 'policy.optimizer_lr=1e-5', 'save_freq=2000'} <= set(words)
     # Those of the default's policy are none of an ACT's.
     assert [word for word in words if word.startswith('policy.')] == ['policy.optimizer_lr=1e-5']
 

@@ -171,7 +171,7 @@ def _read(path: Path) -> Checkpoint:
         cameras=cameras,
         chunk_size=_chunk_size(config, chunk_key, path / CONFIG),
         fps=found.fps,
-        trained=found.trained,
+        trained=trained(path),
         vlm=vlm if vlm.is_dir() else None,
         preprocessor_steps=tuple(before.steps),
         tasks=found.tasks,
@@ -188,11 +188,9 @@ class _Facts:
     def __init__(
         self, path: Path, config: dict[str, Any], before: '_Pipeline', after: '_Pipeline'
     ) -> None:
-        note_file = path / NOTE
-        note = json_object.read(note_file) if note_file.exists() else {}
-        self.trained = trained(path)
+        note = path / NOTE
         self.doubts: list[str] = []
-        self._note = training.of_note(note_file) if note else Training()
+        self._note = training.of_note(note) if note.exists() else Training()
         self._dataset = self._read_dataset(path / TRAIN_CONFIG)
         self.fps = self._note.fps or self._dataset.fps
         self.tasks = self._note.tasks or self._dataset.tasks

@@ -116,7 +116,7 @@ def _introduce(plan: 'Plan', count: int, display: 'Display') -> None:
         f'{"; ".join(data.tasks)}'
     )
     display.say(
-        f'policy: {plan.base or f"a new {config.policy.type}"}, seeing '
+        f'policy: {plan.start}, seeing '
         f'{" and ".join(plan.cameras)}{without}'
     )
     begun = f'from step {plan.saved.step:,} ' if plan.saved else ''

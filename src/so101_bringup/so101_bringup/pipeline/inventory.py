@@ -76,7 +76,9 @@ def _judged(path: Path) -> tuple[Judged, ...] | None:
     verdicts = []
     for entry in json_object.field(json_object.read(path), 'episodes', list, path):
         findings = json_object.field(entry, 'findings', list, path)
-        graver = sorted(findings, key=lambda finding: finding['severity'] != BAD)
+        graver = sorted(
+            findings, key=lambda one: json_object.field(one, 'severity', str, path) != BAD
+        )
         verdicts.append(
             Judged(
                 number=json_object.field(entry, 'number', int, path),
@@ -113,7 +115,8 @@ def _policy(policy: str, folder: Folder) -> str | None:
     """Return the identity of the starting policy, None when it is yet to be made."""
     if policy in SIZES:
         made = folder.policy
-        return _weights(made) if (made / checkpoint.CONFIG).is_file() else None
+        whole = all((made / name).is_file() for name in (checkpoint.CONFIG, checkpoint.WEIGHTS))
+        return _weights(made) if whole else None
     given = Path(policy).expanduser()
     return _weights(checkpoint.find(given)) if given.is_dir() else policy
 
@@ -126,7 +129,9 @@ def _trained(train: Path) -> Trained | None:
 
 
 def _weights(folder: Path) -> str:
-    """Return the identity of a checkpoint."""
+    """Return the identity of a checkpoint. Raises UserError for one without weights."""
+    if not (folder / checkpoint.WEIGHTS).is_file():
+        raise UserError(f'checkpoint {folder}: no {checkpoint.WEIGHTS} in it; give a whole one')
     digest = hashlib.sha256((folder / checkpoint.CONFIG).read_bytes())
     with (folder / checkpoint.WEIGHTS).open('rb') as file:
         digest.update(hashlib.file_digest(file, 'sha256').digest())

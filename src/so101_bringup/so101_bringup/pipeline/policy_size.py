@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from so101_bringup.pipeline.folder import shown
 from so101_bringup.wiring import NodeSpec, executable
 from so101_node.error import UserError
 
@@ -28,6 +29,4 @@ def making(size: str, folder: Path) -> list[str]:
     Raises UserError when its program is not installed.
     """
     program = executable(NodeSpec('so101_policy', 'make_smolvla', 'make'))
-    here = Path.cwd()
-    shown = program.relative_to(here) if program.is_relative_to(here) else program
-    return [str(shown), '--size', size, '--out', str(folder)]
+    return [str(shown(program)), '--size', size, '--out', str(folder)]

@@ -5,9 +5,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from so101_bringup.pipeline.folder import Folder
+from so101_bringup.pipeline.folder import Folder, shown
 from so101_bringup.pipeline.parameters import Parameters, training_words
 from so101_bringup.pipeline.policy_size import SIZES, making
+from so101_bringup.wiring import share
 
 
 class Step(StrEnum):
@@ -85,7 +86,10 @@ def command(
     `excluded`: the numbers of the demonstrations that are not converted, though they succeeded.
     """
     folder = Folder(parameters.out)
+    # The simulated robot is the one of the defaults, whatever robot file lies here.
+    robot = shown(share('so101_bringup') / 'config' / 'robot.yaml')
     episodes = [f'episode_time:={parameters.episode_time}', f'look:={parameters.look}']
+    episodes.append(f'robot:={robot}')
     match step:
         case Step.DEMONSTRATE:
             # A session that goes on counts its seeds on from those of the episodes there.
@@ -118,7 +122,7 @@ def command(
             return [
                 *('so101', 'evaluate', 'sim:=true', f'checkpoints:={folder.train}'),
                 f'num_rollouts:={parameters.rollouts - there}',
-                *(f'seed:={parameters.evaluation_seed + there}', *episodes),
+                *(f'seed:={parameters.evaluation_seed + there}', 'places:=0', *episodes),
                 *(f'mode:={parameters.mode}', f'on_mismatch:={parameters.on_mismatch}'),
                 f'recordings:={folder.rollouts}',
             ]

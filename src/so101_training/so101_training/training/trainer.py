@@ -64,6 +64,13 @@ class Plan:
         return self.config.output_dir
 
     @property
+    def start(self) -> str:
+        """What is trained, as messages say it: where it starts, or that it is new."""
+        policy = self.config.policy
+        assert policy is not None
+        return self.base or str(policy.pretrained_path or f'a new {policy.type}')
+
+    @property
     def excluded(self) -> tuple[str, ...]:
         return tuple(camera for camera in self.data.cameras if camera not in self.cameras)
 
@@ -154,7 +161,7 @@ class Trainer:
         )
 
     def _make_policy(self, *arguments: Any, **named: Any) -> Any:
-        self._display.say(f'making the policy: {self._plan.base or self._config.policy.type}')
+        self._display.say(f'making the policy: {self._plan.start}')
         return self._of_lerobot('make_policy', *arguments, **named)
 
     def _make_processors(self, *arguments: Any, **named: Any) -> Any:
@@ -171,7 +178,7 @@ class Trainer:
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             lines = ' '.join(' '.join(str(error).strip().splitlines()[:3]).split())
             raise UserError(
-                f'LeRobot cannot make the policy {self._plan.base or self._config.policy.type}: '
+                f'LeRobot cannot make the policy, {self._plan.start}: '
                 f'{type(error).__name__}: {lines}'
             ) from error
 
