@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 from numpy.typing import NDArray
 
 from so101_evaluation.latency import Latency
@@ -29,6 +28,7 @@ from so101_node.lifetime import signal_with_parent
 from so101_policy.pilot import Pilot
 from so101_policy.plan import Limits
 from so101_policy.schedule import Guidance, Mode, Schedule
+from so101_sim.mounting import calibration_path
 
 if TYPE_CHECKING:
     from so101_policy.loaded_policy import LoadedPolicy  # seconds of imports
@@ -178,9 +178,8 @@ class _Stage:
         from so101_sim import scene
         from so101_sim.renderer import Renderer
 
-        share = Path(get_package_share_directory('so101_sim'))
         self.model = scene.build()
-        self.calibration = calibration_file.load(share / 'config' / 'calibration.json')
+        self.calibration = calibration_file.load(calibration_path())
         self._renderer = Renderer(self.model)
         self.wear = self._renderer.wear
         self._cameras = tuple(CAMERAS)

@@ -4,13 +4,11 @@ import math
 import re
 from collections.abc import Callable
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
-from ament_index_python.packages import get_package_share_directory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,6 +25,7 @@ from so101_policy.plan import Limits, following, standing
 from so101_policy.schedule import Guidance, Mode, Schedule
 from so101_sim import expert, scene
 from so101_sim.lockstep import Lockstep
+from so101_sim.mounting import calibration_path
 
 Array = NDArray[np.float64]
 
@@ -42,8 +41,7 @@ def model() -> mujoco.MjModel:
 
 @pytest.fixture(scope='module')
 def calibration() -> Calibration:
-    share = Path(get_package_share_directory('so101_sim'))
-    return calibration_file.load(share / 'config' / 'calibration.json')
+    return calibration_file.load(calibration_path())
 
 
 class Oracle:
