@@ -13,14 +13,6 @@ from so101_evaluation import lockstep
 from so101_evaluation.lockstep import SEED
 from so101_evaluation.lockstep_trials import trial
 from so101_evaluation.statistics import wilson
-from so101_policy import untrained_smolvla
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('policy') / 'tiny'
-    untrained_smolvla.build(folder)
-    return folder
 
 
 def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from so101_driver.trajectory import Trajectory
 from so101_evaluation.latency import Latency
 from so101_evaluation.lockstep_trials import Setting, trial
 from so101_evaluation.simulated_rollout import Images
-from so101_policy import untrained_smolvla
 
 if TYPE_CHECKING:
     from so101_policy.loaded_policy import LoadedPolicy
@@ -54,13 +52,6 @@ class Watch:
     ) -> Watching:
         self.watched.append(Watching())
         return self.watched[-1]
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('policy') / 'tiny'
-    untrained_smolvla.build(folder)
-    return folder
 
 
 def seen(checkpoint: Path, seed: int, varied: bool) -> Images:
