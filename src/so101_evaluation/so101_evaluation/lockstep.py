@@ -30,6 +30,7 @@ from so101_node.error import UserError
 from so101_node.progress import progress_bar
 from so101_node.robot_file import Robot
 from so101_policy import checkpoint as policy_checkpoint
+from so101_policy import defaults
 from so101_policy.schedule import Mode
 
 DESCRIPTION = 'Roll a policy out in simulation, without ROS and faster than time: success rates.'
@@ -213,7 +214,9 @@ def _parser() -> argparse.ArgumentParser:
         '--seed', type=int, default=SEED, help='of the first place; default: %(default)s'
     )
     parser.add_argument(
-        '--modes', default='rtc', help='rtc, ensemble, sync, separated by commas; default: rtc'
+        '--modes',
+        default=defaults.MODE.value,
+        help=f'{", ".join(Mode)}, separated by commas; default: %(default)s',
     )
     parser.add_argument(
         '--latencies', default='0', metavar='MS', help='from frame to chunk; default: 0'
@@ -222,7 +225,10 @@ def _parser() -> argparse.ArgumentParser:
         '--spikes', action='store_true', help='the last latency also with some 0.9 s longer'
     )
     parser.add_argument(
-        '--interval', type=int, default=10, help='actions from frame to frame; default: 10'
+        '--interval',
+        type=int,
+        default=defaults.INTERVAL,
+        help='actions from frame to frame; default: %(default)s',
     )
     parser.add_argument(
         '--episode-time', type=float, default=15.0, metavar='S', help='default: %(default)g'

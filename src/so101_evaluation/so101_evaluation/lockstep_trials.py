@@ -25,8 +25,8 @@ from so101_evaluation.simulated_rollout import FPS, Execution, Images, Scheduled
 from so101_evaluation.smoothness import smoothness
 from so101_node.error import UserError
 from so101_node.lifetime import signal_with_parent
+from so101_policy import checkpoint, defaults
 from so101_policy.pilot import Pilot
-from so101_policy.plan import Limits
 from so101_policy.schedule import Guidance, Mode, Schedule
 from so101_sim.mounting import calibration_path
 
@@ -55,12 +55,8 @@ class Scheduling:
     def execution(
         self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
     ) -> Execution:
-        from so101_policy.policy_node import Parameters
-
-        node = Parameters()
-        limits = Limits(node.max_velocity, node.max_acceleration, node.max_jerk)
         fps = policy.checkpoint.fps or FPS
-        schedule = Schedule(fps, self.mode, limits, self.interval)
+        schedule = Schedule(fps, self.mode, defaults.LIMITS, self.interval)
 
         def predict(images: Images, state: Array, guidance: Guidance | None = None) -> Array:
             return policy.predict(images, state, task, guidance)
@@ -196,7 +192,6 @@ def _stage() -> _Stage:
 
 @cache
 def _policy(folder: Path) -> 'LoadedPolicy':
-    from so101_policy import checkpoint
     from so101_policy.loaded_policy import LoadedPolicy
 
     with redirect_stdout(None):  # LeRobot prints what it loads, into the progress bar
