@@ -32,6 +32,7 @@ from so101_node.robot_file import Robot
 from so101_policy import checkpoint as policy_checkpoint
 from so101_policy import defaults
 from so101_policy.schedule import Mode
+from so101_sim.look import LOOKS
 
 DESCRIPTION = 'Roll a policy out in simulation, without ROS and faster than time: success rates.'
 
@@ -113,7 +114,7 @@ def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
             latency,
             given.episode_time,
             given.task,
-            given.look == 'varied',
+            given.look,
         )
         for checkpoint, mode, latency in itertools.product(checkpoints, modes, latencies)
     )
@@ -195,7 +196,7 @@ def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:
                 'interval': setting.method.interval,
                 'episode_time': setting.seconds,
                 'task': setting.task,
-                'look': 'varied' if setting.varied else 'fixed',
+                'look': setting.look,
                 **summary(done),
                 'trials': [asdict(trial) for trial in done],
             }
@@ -235,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--look',
-        choices=('fixed', 'varied'),
+        choices=LOOKS,
         default='fixed',
         help='varied: each place with other light, colours and camera poses; default: fixed',
     )

@@ -28,6 +28,8 @@ from so101_node.lifetime import signal_with_parent
 from so101_policy import checkpoint, defaults
 from so101_policy.pilot import Pilot
 from so101_policy.schedule import Guidance, Mode, Schedule
+from so101_sim.lockstep import Lockstep
+from so101_sim.look import Look, look
 from so101_sim.mounting import calibration_path
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Scheduling:
 class Setting[M: Method]:
     """What is rolled out: a checkpoint's folder, and how its chunks are executed.
 
-    `seconds` is when a rollout without success ends; `varied`: each seed has a look of its own.
+    `seconds` is when a rollout without success ends; `look` is one of so101_sim.look.LOOKS.
     """
 
     checkpoint: Path
@@ -77,7 +79,7 @@ class Setting[M: Method]:
     latency: Latency
     seconds: float
     task: str
-    varied: bool = False
+    look: str = 'fixed'
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,8 @@ def trial(setting: Setting[Method], seed: int) -> Trial:
     """Roll the policy out from the place of a seed."""
     import torch
 
-    from so101_sim.lockstep import Lockstep
-    from so101_sim.look import Look, look
-
     stage = _stage()
-    stage.wear(look(seed) if setting.varied else Look())
+    stage.wear(look(seed) if setting.look == 'varied' else Look())
     policy = _policy(setting.checkpoint)
     torch.manual_seed(seed)  # of the noise that a flow policy begins with
     policy.reset()
@@ -177,8 +176,11 @@ class _Stage:
         self.model = scene.build()
         self.calibration = calibration_file.load(calibration_path())
         self._renderer = Renderer(self.model)
-        self.wear = self._renderer.wear
         self._cameras = tuple(CAMERAS)
+
+    def wear(self, look: Look) -> None:
+        """Show the scene in a look from now on."""
+        self._renderer.wear(look)
 
     def see(self, positions: Array) -> Images:
         self._renderer.place(positions)

@@ -34,6 +34,7 @@ def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:
         assert found['latency_s'] == 0.1
         assert not found['spikes']
         assert found['interval'] == 10
+        assert found['look'] == 'fixed'
         assert found['episode_time'] == 2.0
         assert (found['successes'], found['rollouts'], found['rate']) == (0, 2, 0.0)
         assert found['rate_interval'] == asdict(wilson(0, 2))
