@@ -114,6 +114,7 @@ def trials[M: Method](
         return
     # A process that was forked would share OpenGL's state and torch's threads with this one.
     spawn = multiprocessing.get_context('spawn')
+    others = set(multiprocessing.active_children())  # of whoever calls this
     pool = ProcessPoolExecutor(processes, spawn, initializer=_belong)
     try:
         done = pool.map(trial, *zip(*jobs, strict=True))
@@ -122,8 +123,8 @@ def trials[M: Method](
         raise UserError(
             'a process of the rollouts was killed, maybe for lack of memory: try --processes 1'
         ) from error
-    except BaseException:  # Ctrl-C, for one: the others would end their rollouts first
-        for process in multiprocessing.active_children():
+    except BaseException:  # Ctrl-C, for one: the pool would end its rollouts first
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
     finally:
