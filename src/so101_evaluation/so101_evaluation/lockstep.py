@@ -17,15 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from so101_evaluation.labels import labels
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep_trials import Scheduling, Setting, Trial, cores, trials
+from so101_evaluation.lockstep_summary import shown, summary
+from so101_evaluation.lockstep_trials import SEED, Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import as_json, write_whole
-from so101_evaluation.statistics import Tally
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
 from so101_node.robot_file import Robot
@@ -38,10 +37,6 @@ DESCRIPTION = 'Roll a policy out in simulation, without ROS and faster than time
 
 FORM = 1  # of the JSON file: the value of its key 'so101_lockstep'
 DATA = 'lockstep.json'
-
-# Demonstrations and rollouts in the graph begin with seeds from 0 on: these are unseen.
-SEED = 1_000_000
-
 
 Found = dict[Setting[Scheduling], list[Trial]]
 
@@ -156,29 +151,6 @@ def _show(found: Found) -> None:
             shown(said['jerk']),
         )
     Console(width=120, markup=False).print(table)
-
-
-def shown(value: float | None) -> str:
-    """Return a value as tables show it."""
-    return '-' if value is None else f'{value:.2f}'
-
-
-def summary(done: Sequence[Trial]) -> dict[str, Any]:
-    """Return what trials say together; the interval is Wilson's, jump and jerk are means."""
-    tally = Tally.of('success' if trial.success else 'failure' for trial in done)
-    assert tally.interval is not None
-    durations = [trial.seconds for trial in done if trial.success]
-    jumps = [trial.jump for trial in done if trial.jump is not None]
-    return {
-        'rollouts': tally.labelled,
-        'successes': tally.successes,
-        'rate': tally.rate,
-        'rate_interval': asdict(tally.interval),
-        'success_seconds': float(np.mean(durations)) if durations else None,
-        'jump': float(np.mean(jumps)) if jumps else None,
-        'jerk': float(np.sqrt(np.mean([trial.jerk**2 for trial in done]))),
-        'held': sum(bool(trial.held) for trial in done),
-    }
 
 
 def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:

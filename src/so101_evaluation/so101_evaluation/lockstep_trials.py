@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+# Of the first rollout. Demonstrations count theirs up from 0: none of them has these.
+SEED = 1_000_000
+
 
 class Method(Protocol):
     """A way to execute chunks; it is sent to the processes."""

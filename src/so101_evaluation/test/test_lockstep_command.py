@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from so101_evaluation import lockstep
-from so101_evaluation.lockstep import SEED
-from so101_evaluation.lockstep_trials import trial
+from so101_evaluation.lockstep_trials import SEED, trial
 from so101_evaluation.statistics import wilson
 
 
