@@ -152,10 +152,12 @@ def test_changes_are_counted_in_frames(run: Run) -> None:
 def test_the_policy_is_asked_about_the_measured_arm_in_dataset_units(run: Run) -> None:
     oracle, _, rollout = run(seconds=1.0)
     frames = [round((time - oracle.asked[0]) / TICK) for time in oracle.asked]
-    for frame, state in zip(frames, oracle.states, strict=True):
-        # An arm that moves lags behind what it is told, and sags a little.
-        apart = dataset_to_radians(state) - rollout.references[frame]
-        assert np.abs(apart).max() < 0.15
+    apart = [
+        dataset_to_radians(state) - rollout.references[frame]
+        for frame, state in zip(frames, oracle.states, strict=True)
+    ]
+    # An arm that moves lags behind what it is told, and sags a little.
+    assert 0.001 < np.abs(apart).max() < 0.15
 
 
 def test_a_guided_policy_is_tied_to_the_plan_in_dataset_units(run: Run) -> None:
