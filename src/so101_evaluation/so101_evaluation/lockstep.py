@@ -88,7 +88,7 @@ def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
     if given.interval < 1:
         raise UserError(f'--interval {given.interval}: give 1 or more')
     if given.processes < 0:
-        raise UserError(f'--processes {given.processes}: give 1 or more')
+        raise UserError(f'--processes {given.processes}: give 0 or more')
     if not 0 < given.episode_time <= 600:
         raise UserError(f'--episode-time {given.episode_time:g}: give up to 600 s')
     modes = [_mode(word) for word in given.modes.split(',')]
@@ -213,7 +213,9 @@ def _parser() -> argparse.ArgumentParser:
         help='varied: each place with other light, colours and camera poses; default: fixed',
     )
     parser.add_argument('--task', default=Robot().task, help='what the policy is told')
-    parser.add_argument('--processes', type=int, default=0, help='default: one for each core')
+    parser.add_argument(
+        '--processes', type=int, default=0, help='0: one for each core; default: %(default)s'
+    )
     parser.add_argument('--out', type=Path, help='folder; default: outputs/lockstep')
     return parser
 

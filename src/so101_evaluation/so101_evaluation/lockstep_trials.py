@@ -90,7 +90,7 @@ class Trial:
     """How the rollout of a seed went; see simulated_rollout.Rollout.
 
     `cube`, `end`: where the cube lay at first and at last, x and y in metres. `jump`, `jerk`:
-    degrees per tick^2 and per tick^3, see smoothness.py; None without a change of chunks.
+    degrees per tick^2 and per tick^3, see smoothness.py; no `jump` without a change of chunks.
     """
 
     seed: int

@@ -62,7 +62,7 @@ def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:
         (('--seed', '-1'), '--seed -1: give 0 or more'),
         (('--interval', '0'), '--interval 0: give 1 or more'),
         (('--interval', '51'), '--interval 51: a chunk of .* has 50 actions'),
-        (('--processes', '-1'), '--processes -1: give 1 or more'),
+        (('--processes', '-1'), '--processes -1: give 0 or more'),
         (('--episode-time', '0'), '--episode-time 0: give up to 600 s'),
         (('--episode-time', 'nan'), '--episode-time nan: give up to 600 s'),
         (('--modes', 'rtc,fast'), '--modes fast: known are rtc, ensemble, sync'),
