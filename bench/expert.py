@@ -52,8 +52,8 @@ def _model() -> mujoco.MjModel:
 def tried(trial: Trial) -> Rehearsal:
     start = None if trial.from_home else Waves(trial.seed).pose(0.0)
     direction = np.random.default_rng(trial.seed).uniform(0, 2 * np.pi)
-    error = (trial.off * np.cos(direction), trial.off * np.sin(direction))
-    return rehearse(_model(), load(CALIBRATION), trial.seed, start, error)
+    off = (trial.off * np.cos(direction), trial.off * np.sin(direction))
+    return rehearse(_model(), load(CALIBRATION), trial.seed, start, off)
 
 
 def measured(pool: ProcessPoolExecutor, name: str, trials: Sequence[Trial]) -> list[Rehearsal]:

@@ -30,8 +30,16 @@ from rich.table import Table
 from so101_bringup import figures
 from so101_bringup.figures import Figure, at_most, untargeted
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep import SEED, shown, summary
-from so101_evaluation.lockstep_trials import Method, Scheduling, Setting, Trial, cores, trials
+from so101_evaluation.lockstep_summary import shown, summary
+from so101_evaluation.lockstep_trials import (
+    SEED,
+    Method,
+    Scheduling,
+    Setting,
+    Trial,
+    cores,
+    trials,
+)
 from so101_evaluation.report_writer import write_whole
 from so101_evaluation.statistics import Tally, difference
 from so101_node.error import UserError

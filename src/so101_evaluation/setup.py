@@ -16,7 +16,7 @@ setup(
     zip_safe=True,
     maintainer='The SO-101 ROS 2 suite maintainers',
     maintainer_email='maintainers@so101.example.org',
-    description='How good a policy is: reports on rollouts, and its predictions on recordings.',
+    description='How good a policy is: reports, rollouts in lockstep, predictions on recordings.',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [

@@ -17,29 +17,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from so101_evaluation.labels import labels
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep_trials import Scheduling, Setting, Trial, cores, trials
+from so101_evaluation.lockstep_summary import shown, summary
+from so101_evaluation.lockstep_trials import SEED, Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import as_json, write_whole
-from so101_evaluation.statistics import Tally
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
 from so101_node.robot_file import Robot
 from so101_policy import checkpoint as policy_checkpoint
+from so101_policy import defaults
 from so101_policy.schedule import Mode
+from so101_sim.look import LOOKS
 
 DESCRIPTION = 'Roll a policy out in simulation, without ROS and faster than time: success rates.'
 
 FORM = 1  # of the JSON file: the value of its key 'so101_lockstep'
 DATA = 'lockstep.json'
-
-# Demonstrations and rollouts in the graph begin with seeds from 0 on: these are unseen.
-SEED = 1_000_000
-
 
 Found = dict[Setting[Scheduling], list[Trial]]
 
@@ -91,7 +88,7 @@ def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
     if given.interval < 1:
         raise UserError(f'--interval {given.interval}: give 1 or more')
     if given.processes < 0:
-        raise UserError(f'--processes {given.processes}: give 1 or more')
+        raise UserError(f'--processes {given.processes}: give 0 or more')
     if not 0 < given.episode_time <= 600:
         raise UserError(f'--episode-time {given.episode_time:g}: give up to 600 s')
     modes = [_mode(word) for word in given.modes.split(',')]
@@ -112,7 +109,7 @@ def _settings(given: argparse.Namespace) -> list[Setting[Scheduling]]:
             latency,
             given.episode_time,
             given.task,
-            given.look == 'varied',
+            given.look,
         )
         for checkpoint, mode, latency in itertools.product(checkpoints, modes, latencies)
     )
@@ -156,29 +153,6 @@ def _show(found: Found) -> None:
     Console(width=120, markup=False).print(table)
 
 
-def shown(value: float | None) -> str:
-    """Return a value as tables show it."""
-    return '-' if value is None else f'{value:.2f}'
-
-
-def summary(done: Sequence[Trial]) -> dict[str, Any]:
-    """Return what trials say together; the interval is Wilson's, jump and jerk are means."""
-    tally = Tally.of('success' if trial.success else 'failure' for trial in done)
-    assert tally.interval is not None
-    durations = [trial.seconds for trial in done if trial.success]
-    jumps = [trial.jump for trial in done if trial.jump is not None]
-    return {
-        'rollouts': tally.labelled,
-        'successes': tally.successes,
-        'rate': tally.rate,
-        'rate_interval': asdict(tally.interval),
-        'success_seconds': float(np.mean(durations)) if durations else None,
-        'jump': float(np.mean(jumps)) if jumps else None,
-        'jerk': float(np.sqrt(np.mean([trial.jerk**2 for trial in done]))),
-        'held': sum(bool(trial.held) for trial in done),
-    }
-
-
 def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:
     return {
         'so101_lockstep': FORM,
@@ -194,7 +168,7 @@ def _to_json(found: Found, seconds: float, processes: int) -> dict[str, Any]:
                 'interval': setting.method.interval,
                 'episode_time': setting.seconds,
                 'task': setting.task,
-                'look': 'varied' if setting.varied else 'fixed',
+                'look': setting.look,
                 **summary(done),
                 'trials': [asdict(trial) for trial in done],
             }
@@ -213,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
         '--seed', type=int, default=SEED, help='of the first place; default: %(default)s'
     )
     parser.add_argument(
-        '--modes', default='rtc', help='rtc, ensemble, sync, separated by commas; default: rtc'
+        '--modes',
+        default=defaults.MODE.value,
+        help=f'{", ".join(Mode)}, separated by commas; default: %(default)s',
     )
     parser.add_argument(
         '--latencies', default='0', metavar='MS', help='from frame to chunk; default: 0'
@@ -222,19 +198,24 @@ def _parser() -> argparse.ArgumentParser:
         '--spikes', action='store_true', help='the last latency also with some 0.9 s longer'
     )
     parser.add_argument(
-        '--interval', type=int, default=10, help='actions from frame to frame; default: 10'
+        '--interval',
+        type=int,
+        default=defaults.INTERVAL,
+        help='actions from frame to frame; default: %(default)s',
     )
     parser.add_argument(
         '--episode-time', type=float, default=15.0, metavar='S', help='default: %(default)g'
     )
     parser.add_argument(
         '--look',
-        choices=('fixed', 'varied'),
+        choices=LOOKS,
         default='fixed',
         help='varied: each place with other light, colours and camera poses; default: fixed',
     )
     parser.add_argument('--task', default=Robot().task, help='what the policy is told')
-    parser.add_argument('--processes', type=int, default=0, help='default: one for each core')
+    parser.add_argument(
+        '--processes', type=int, default=0, help='0: one for each core; default: %(default)s'
+    )
     parser.add_argument('--out', type=Path, help='folder; default: outputs/lockstep')
     return parser
 

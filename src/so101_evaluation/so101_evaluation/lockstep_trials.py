@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 from numpy.typing import NDArray
 
 from so101_evaluation.latency import Latency
@@ -26,14 +25,20 @@ from so101_evaluation.simulated_rollout import FPS, Execution, Images, Scheduled
 from so101_evaluation.smoothness import smoothness
 from so101_node.error import UserError
 from so101_node.lifetime import signal_with_parent
+from so101_policy import checkpoint, defaults
 from so101_policy.pilot import Pilot
-from so101_policy.plan import Limits
 from so101_policy.schedule import Guidance, Mode, Schedule
+from so101_sim.lockstep import Lockstep
+from so101_sim.look import Look, look
+from so101_sim.mounting import calibration_path
 
 if TYPE_CHECKING:
     from so101_policy.loaded_policy import LoadedPolicy  # seconds of imports
 
 Array = NDArray[np.float64]
+
+# Of the first rollout. Demonstrations count theirs up from 0: none of them has these.
+SEED = 1_000_000
 
 
 class Method(Protocol):
@@ -55,12 +60,8 @@ class Scheduling:
     def execution(
         self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
     ) -> Execution:
-        from so101_policy.policy_node import Parameters
-
-        node = Parameters()
-        limits = Limits(node.max_velocity, node.max_acceleration, node.max_jerk)
         fps = policy.checkpoint.fps or FPS
-        schedule = Schedule(fps, self.mode, limits, self.interval)
+        schedule = Schedule(fps, self.mode, defaults.LIMITS, self.interval)
 
         def predict(images: Images, state: Array, guidance: Guidance | None = None) -> Array:
             return policy.predict(images, state, task, guidance)
@@ -73,7 +74,7 @@ class Scheduling:
 class Setting[M: Method]:
     """What is rolled out: a checkpoint's folder, and how its chunks are executed.
 
-    `seconds` is when a rollout without success ends; `varied`: each seed has a look of its own.
+    `seconds` is when a rollout without success ends; `look` is one of so101_sim.look.LOOKS.
     """
 
     checkpoint: Path
@@ -81,7 +82,7 @@ class Setting[M: Method]:
     latency: Latency
     seconds: float
     task: str
-    varied: bool = False
+    look: str = 'fixed'
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Trial:
     """How the rollout of a seed went; see simulated_rollout.Rollout.
 
     `cube`, `end`: where the cube lay at first and at last, x and y in metres. `jump`, `jerk`:
-    degrees per tick^2 and per tick^3, see smoothness.py; None without a change of chunks.
+    degrees per tick^2 and per tick^3, see smoothness.py; no `jump` without a change of chunks.
     """
 
     seed: int
@@ -116,6 +117,7 @@ def trials[M: Method](
         return
     # A process that was forked would share OpenGL's state and torch's threads with this one.
     spawn = multiprocessing.get_context('spawn')
+    others = set(multiprocessing.active_children())  # of whoever calls this
     pool = ProcessPoolExecutor(processes, spawn, initializer=_belong)
     try:
         done = pool.map(trial, *zip(*jobs, strict=True))
@@ -124,8 +126,8 @@ def trials[M: Method](
         raise UserError(
             'a process of the rollouts was killed, maybe for lack of memory: try --processes 1'
         ) from error
-    except BaseException:  # Ctrl-C, for one: the others would end their rollouts first
-        for process in multiprocessing.active_children():
+    except BaseException:  # Ctrl-C, for one: the pool would end its rollouts first
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
     finally:
@@ -142,11 +144,8 @@ def trial(setting: Setting[Method], seed: int) -> Trial:
     """Roll the policy out from the place of a seed."""
     import torch
 
-    from so101_sim.lockstep import Lockstep
-    from so101_sim.look import Look, look
-
     stage = _stage()
-    stage.wear(look(seed) if setting.varied else Look())
+    stage.wear(look(seed) if setting.look == 'varied' else Look())
     policy = _policy(setting.checkpoint)
     torch.manual_seed(seed)  # of the noise that a flow policy begins with
     policy.reset()
@@ -178,12 +177,14 @@ class _Stage:
         from so101_sim import scene
         from so101_sim.renderer import Renderer
 
-        share = Path(get_package_share_directory('so101_sim'))
         self.model = scene.build()
-        self.calibration = calibration_file.load(share / 'config' / 'calibration.json')
+        self.calibration = calibration_file.load(calibration_path())
         self._renderer = Renderer(self.model)
-        self.wear = self._renderer.wear
         self._cameras = tuple(CAMERAS)
+
+    def wear(self, look: Look) -> None:
+        """Show the scene in a look from now on."""
+        self._renderer.wear(look)
 
     def see(self, positions: Array) -> Images:
         self._renderer.place(positions)
@@ -197,7 +198,6 @@ def _stage() -> _Stage:
 
 @cache
 def _policy(folder: Path) -> 'LoadedPolicy':
-    from so101_policy import checkpoint
     from so101_policy.loaded_policy import LoadedPolicy
 
     with redirect_stdout(None):  # LeRobot prints what it loads, into the progress bar

@@ -1,4 +1,4 @@
-"""Episodes: made up, and written to disk."""
+"""Episodes, made up and written to disk, and a checkpoint."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +43,16 @@ def episode_of() -> Callable[..., Episode]:
         return Episode(**values | more)
 
     return episode_of
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny SmolVLA of random weights; not to be changed."""
+    from so101_policy import untrained_smolvla  # seconds of imports
+
+    folder = tmp_path_factory.mktemp('policy') / 'tiny'
+    untrained_smolvla.build(folder)
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -10,17 +10,8 @@ from pathlib import Path
 import pytest
 
 from so101_evaluation import lockstep
-from so101_evaluation.lockstep import SEED
-from so101_evaluation.lockstep_trials import trial
+from so101_evaluation.lockstep_trials import SEED, trial
 from so101_evaluation.statistics import wilson
-from so101_policy import untrained_smolvla
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('policy') / 'tiny'
-    untrained_smolvla.build(folder)
-    return folder
 
 
 def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:
@@ -42,6 +33,7 @@ def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:
         assert found['latency_s'] == 0.1
         assert not found['spikes']
         assert found['interval'] == 10
+        assert found['look'] == 'fixed'
         assert found['episode_time'] == 2.0
         assert (found['successes'], found['rollouts'], found['rate']) == (0, 2, 0.0)
         assert found['rate_interval'] == asdict(wilson(0, 2))
@@ -70,7 +62,7 @@ def test_it_rolls_out_each_setting(tmp_path: Path, checkpoint: Path) -> None:
         (('--seed', '-1'), '--seed -1: give 0 or more'),
         (('--interval', '0'), '--interval 0: give 1 or more'),
         (('--interval', '51'), '--interval 51: a chunk of .* has 50 actions'),
-        (('--processes', '-1'), '--processes -1: give 1 or more'),
+        (('--processes', '-1'), '--processes -1: give 0 or more'),
         (('--episode-time', '0'), '--episode-time 0: give up to 600 s'),
         (('--episode-time', 'nan'), '--episode-time nan: give up to 600 s'),
         (('--modes', 'rtc,fast'), '--modes fast: known are rtc, ensemble, sync'),

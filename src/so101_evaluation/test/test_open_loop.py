@@ -100,17 +100,6 @@ def header(stamp: int) -> Any:
     )
 
 
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp('checkpoint') / 'tiny'
-    subprocess.run(
-        [sys.executable, '-m', 'so101_policy.untrained_smolvla', '--out', str(folder)],
-        check=True,
-        timeout=100,
-    )
-    return folder
-
-
 @contextmanager
 def started(*words: object) -> Iterator['subprocess.Popen[str]']:
     process = subprocess.Popen(

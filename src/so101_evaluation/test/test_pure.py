@@ -1,4 +1,4 @@
-"""The pure modules import in an interpreter that has no rclpy."""
+"""The pure modules, and rollouts in lockstep, import in an interpreter that has no rclpy."""
 
 import subprocess
 import sys
@@ -11,9 +11,15 @@ PURE = (
     'figure_name',
     'group',
     'labels',
+    'latency',
+    'lockstep',
+    'lockstep_summary',
+    'lockstep_trials',
     'page',
     'report',
     'report_page',
+    'simulated_rollout',
+    'smoothness',
     'statistics',
 )
 

@@ -24,7 +24,7 @@ from so101_node.node import Node, run
 from so101_node.parameters import declare, parameter
 from so101_node.samples import Samples
 from so101_node.stamp import to_nanoseconds
-from so101_policy import checkpoint, trajectory_message
+from so101_policy import checkpoint, defaults, trajectory_message
 from so101_policy.checkpoint import Checkpoint
 from so101_policy.features import joint_state
 from so101_policy.inference import Chunk, Inference, InferenceEnded, Warm
@@ -73,7 +73,7 @@ class Parameters:
         choices=('local', 'remote'),
     )
     mode: str = parameter(
-        'rtc',
+        defaults.MODE.value,
         'rtc: real-time chunking; ensemble: the mean of overlapping chunks; '
         'sync: whole chunks, the arm slows down and stands meanwhile',
         choices=tuple(Mode),
@@ -81,10 +81,12 @@ class Parameters:
     fps: float = parameter(
         0.0, 'Actions a second, as in training; 0: as the checkpoint says, or 30', low=0, high=200
     )
-    interval: int = parameter(10, 'Actions from one observation to the next', low=1)
-    max_velocity: float = parameter(3.0, 'Limit of what is asked of a joint, rad/s', low=0.1)
-    max_acceleration: float = parameter(15.0, 'The same, rad/s^2', low=1.0)
-    max_jerk: float = parameter(400.0, 'The same, rad/s^3', low=10.0)
+    interval: int = parameter(defaults.INTERVAL, 'Actions from one observation to the next', low=1)
+    max_velocity: float = parameter(
+        defaults.LIMITS.velocity, 'Limit of what is asked of a joint, rad/s', low=0.1
+    )
+    max_acceleration: float = parameter(defaults.LIMITS.acceleration, 'The same, rad/s^2', low=1.0)
+    max_jerk: float = parameter(defaults.LIMITS.jerk, 'The same, rad/s^3', low=10.0)
     cameras: list[str] = parameter(
         list(topics.CAMERAS), 'Cameras that the robot has', choices=tuple(topics.CAMERAS)
     )

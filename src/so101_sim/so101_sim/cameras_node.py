@@ -21,7 +21,7 @@ from so101_node.topics import SIM_FAULT, SIM_STATE
 from so101_sim import camera_fault, scene
 from so101_sim.camera_fault import CameraTrouble, Order
 from so101_sim.fault import CLEAR
-from so101_sim.look import look
+from so101_sim.look import LOOKS, look
 from so101_sim.renderer import Renderer
 
 # A short queue: a stall of up to three frames is caught up, and rendering that falls further
@@ -34,7 +34,7 @@ class Parameters:
     look: str = parameter(
         'fixed',
         'How the scene looks: always the same, or with each sim/reset another one of its seed',
-        choices=('fixed', 'varied'),
+        choices=LOOKS,
     )
 
 

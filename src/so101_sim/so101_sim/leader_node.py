@@ -111,7 +111,10 @@ class LeaderNode(Node):
         state = deserialize_message(self._world, JointState)
         seed = (self._given.seed << 31) + number
         cube, yaw = scene.cube_place(state.name, state.position)
-        way = expert.demonstration(self._demonstrator.pose(heard), cube, yaw, seed)
+        with self._lock:
+            start = self._demonstrator.pose(heard)
+        # It takes long, and the bus is answered meanwhile.
+        way = expert.demonstration(start, cube, yaw, seed)
         with self._lock:
             begin = max(heard + expert.reaction(seed), self._now() * 1e-9)
             self._demonstrator.follow(way, begin)

@@ -31,7 +31,7 @@ from so101_sim.arm import Arm
 from so101_sim.scene import TIMESTEP, coordinate_names, cube_place
 from so101_sim.world import Floats, World
 
-# The driver's own defaults.
+# The driver's node's own defaults, which cannot be had without ROS: a test holds these to them.
 BOUNDS = Bounds(max_velocity=3.0, max_acceleration=40.0, max_jump=1.0, command_timeout=0.0)
 _CYCLE = 5_000_000
 _STEP = round(TIMESTEP * 1e9)

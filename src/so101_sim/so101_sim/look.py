@@ -34,6 +34,9 @@ SHIFT = 0.01  # metres, of a camera along each of its axes
 TURN = np.deg2rad(2.0)  # of a camera about each of its axes
 ZOOM = 0.02  # of a camera's field of view, as a part of it
 
+# How a scene can be asked to look: as it is built, or another way for each seed.
+LOOKS = ('fixed', 'varied')
+
 
 @dataclass(frozen=True)
 class Light:

@@ -20,8 +20,9 @@ _REST = 1.0
 
 
 class Rehearsal(NamedTuple):
-    """`seconds`: until the cube lay at rest in the bowl, or until the end; `said`: what the driver
-    had against it, or nothing.
+    """`seconds`: until the cube lay at rest in the bowl, or until the end; 0.0 after a fault.
+
+    `said`: what the driver had against it, or nothing.
     """
 
     success: bool
@@ -34,12 +35,12 @@ def rehearse(
     calibration: Calibration,
     seed: int,
     start: Pose | None = None,
-    error: tuple[float, float] = (0.0, 0.0),
+    off: tuple[float, float] = (0.0, 0.0),
 ) -> Rehearsal:
     """Demonstrate once, the cube where a seed puts it.
 
-    From home or, first moved there, from `start` (radians). `error` (m): how far from where it
-    lies the hand takes the cube to be.
+    From home or, first moved there, from `start` (radians). `off` (m): how far from where it lies
+    the hand takes the cube to be, in x and y.
     """
     simulation = Lockstep(model, calibration, seed)
     try:
@@ -47,7 +48,7 @@ def rehearse(
             _follow(simulation, expert.straight(simulation.reference, start))
             simulation.advance(simulation.time + 1_000_000_000)
         (x, y), yaw = simulation.cube
-        seen = (x + error[0], y + error[1])
+        seen = (x + off[0], y + off[1])
         way = expert.demonstration(simulation.reference, seen, yaw, seed)
         begun = simulation.time
         _follow(simulation, way)

@@ -7,7 +7,7 @@ import pytest
 
 from so101_driver.calibration import Calibration
 from so101_driver.calibration_file import load
-from so101_sim import scene
+from so101_sim import mounting, scene
 
 
 @pytest.fixture(scope='session')
@@ -17,7 +17,7 @@ def model() -> mujoco.MjModel:
 
 @pytest.fixture(scope='session')
 def calibration_path() -> Path:
-    return Path(__file__).parents[1] / 'config' / 'calibration.json'
+    return mounting.calibration_path()
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,7 @@
 """World, servos and driver in lockstep: the same as apart, however they are advanced."""
 
+from dataclasses import asdict
+
 import mujoco
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 from so101_description.joints import HOME
 from so101_driver import registers as reg
 from so101_driver.calibration import Calibration
+from so101_driver.driver_node import Parameters
 from so101_driver.trajectory import Point, Trajectory
 from so101_node.error import UserError
 from so101_sim.arm import Arm
-from so101_sim.lockstep import Lockstep
+from so101_sim.lockstep import BOUNDS, Lockstep
 from so101_sim.scene import TIMESTEP
 from so101_sim.world import World
 
@@ -33,6 +36,11 @@ def move(simulation: Lockstep, goal: np.ndarray, seconds: float) -> None:
 @pytest.fixture
 def simulation(model: mujoco.MjModel, calibration: Calibration) -> Lockstep:
     return Lockstep(model, calibration, 3)
+
+
+def test_the_bounds_are_the_defaults_of_the_drivers_node() -> None:
+    default = Parameters()
+    assert asdict(BOUNDS) == {name: getattr(default, name) for name in asdict(BOUNDS)}
 
 
 def test_it_begins_held_at_home_with_the_cube_at_its_seeds_place(
