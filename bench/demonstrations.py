@@ -30,17 +30,15 @@ from rich.table import Table
 
 from so101_bringup import figures
 from so101_bringup.figures import untargeted
+from so101_bringup.pipeline import parameters
 from so101_bringup.pipeline.folder import Folder
-from so101_bringup.pipeline.parameters import defaults, training_words
 from so101_evaluation.latency import Latency
-from so101_evaluation.lockstep import summary
+from so101_evaluation.lockstep_summary import summary
 from so101_evaluation.lockstep_trials import Scheduling, Setting, Trial, cores, trials
 from so101_evaluation.report_writer import write_whole
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
-from so101_policy import checkpoint, json_object
-from so101_policy.policy_node import Parameters
-from so101_policy.schedule import Mode
+from so101_policy import checkpoint, defaults, json_object
 from so101_training.conversion.manifest import CONVERSION, Conversion
 
 FEWER = (25, 75, 150)
@@ -66,7 +64,7 @@ def train(pipeline: Folder, number: int, steps: int) -> Path:
     Raises UserError when that fails, or when the run there is another one.
     """
     run = TRAININGS / str(number)
-    recipe = {**defaults()['training'], 'steps': steps, 'save_freq': EVERY}
+    recipe = {**parameters.defaults()['training'], 'steps': steps, 'save_freq': EVERY}
     of = {'recipe': recipe, 'dataset': json_object.read(pipeline.dataset / CONVERSION)}
     origin = run.with_suffix('.json')
     if (run / 'checkpoints' / 'last').is_dir():
@@ -84,7 +82,7 @@ def train(pipeline: Folder, number: int, steps: int) -> Path:
         first = json.dumps(list(range(number))).replace(' ', '')
         words = ['./so101', 'train', '--dataset', str(pipeline.dataset), '--out', str(run)]
         words += [f'policy={pipeline.policy}', f'dataset.episodes={first}']
-        words += training_words(recipe)
+        words += parameters.training_words(recipe)
     print(shlex.join(words), flush=True)
     if code := _run(words):
         raise UserError(f'the training on {number} demonstrations ended with code {code}')
@@ -108,7 +106,7 @@ def _run(words: Sequence[str]) -> int:
 
 def roll_out(run: Path, seeds: Sequence[int], processes: int) -> dict[int, list[Trial]]:
     """Return the trials of each checkpoint of a run, by its step; those kept in it are read."""
-    method = Scheduling(Mode.RTC, Parameters().interval)
+    method = Scheduling(defaults.MODE, defaults.INTERVAL)
     found: dict[int, list[Trial]] = {}
     for folder in sorted((run / 'checkpoints').glob('[0-9]*')):
         step = int(folder.name)

@@ -45,8 +45,8 @@ from so101_evaluation.statistics import Tally, difference
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
 from so101_policy import checkpoint as policy_checkpoint
+from so101_policy import defaults
 from so101_policy.checkpoint import WEIGHTS, Checkpoint
-from so101_policy.policy_node import Parameters
 from so101_policy.schedule import Mode
 
 CHECKPOINT = Path('src/so101_policy/checkpoints/smolvla_cube')
@@ -58,7 +58,7 @@ KEPT = Path('build') / 'success' / 'cells.json'
 
 BASELINES = ('sync queue', 'temporal ensembling', 'RTC, horizon 10', 'RTC, horizon 25')
 METHODS: dict[str, Method] = {name: LeRobot(name) for name in BASELINES} | {
-    f'our {mode}': Scheduling(mode, Parameters().interval)
+    f'our {mode}': Scheduling(mode, defaults.INTERVAL)
     for mode in (Mode.SYNC, Mode.ENSEMBLE, Mode.RTC)
 }
 OURS = 'our rtc'

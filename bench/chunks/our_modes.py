@@ -9,8 +9,7 @@ from chunks.flow_policy import FlowPolicy, Seen, normalised
 from chunks.method import RATE, Array, Sent
 from chunks.world import Motion
 from so101_description.units import dataset_to_radians, radians_to_dataset
-from so101_policy.plan import Limits
-from so101_policy.policy_node import Parameters
+from so101_policy import defaults
 from so101_policy.schedule import Mode, Schedule
 
 _SENDS = 5  # commands per tick; the driver writes 200 a second, between the plan's ticks as here
@@ -29,9 +28,7 @@ class Scheduled:
         self._policy = FlowPolicy(motion, seed, guided)
         self._durations = durations
         self._guided = guided
-        defaults = Parameters()
-        limits = Limits(defaults.max_velocity, defaults.max_acceleration, defaults.max_jerk)
-        self._schedule = Schedule(RATE, mode, limits, defaults.interval)
+        self._schedule = Schedule(RATE, mode, defaults.LIMITS, defaults.INTERVAL)
         self._done = math.inf
         self._chunk: Array = np.empty((0, 6))
 
