@@ -191,12 +191,11 @@ def _success_rate(
     expected of a policy that was not trained, nor of fewer or shorter rollouts than by default.
     """
     tally = Tally.of(episode.outcome for episode in episodes)
-    interval = tally.interval and (tally.interval.low, tally.interval.high)
+    interval = None if tally.interval is None else (tally.interval.low, tally.interval.high)
     enough = len(episodes) >= _ROLLOUTS and float(values['episode_time']) >= _EPISODE_TIME
     if trained == 'False' or not enough:
         return untargeted('success_rate', tally.rate, '', interval=interval)
     found = at_least('success_rate', tally.rate, _SUCCESS_RATE, '', required=True)
-    if tally.interval is None:
+    if interval is None:
         return found
-    within = tally.interval.high >= _SUCCESS_RATE
-    return dataclasses.replace(found, ok=within, interval=interval)
+    return dataclasses.replace(found, ok=interval[1] >= _SUCCESS_RATE, interval=interval)

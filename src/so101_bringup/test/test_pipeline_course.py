@@ -26,6 +26,7 @@ from so101_node.error import UserError
 
 STEPS = [step.value for step in Step]
 GIVEN = {
+    'demonstration_seed': 0,
     'demonstrations': 3,
     'rollouts': 2,
     'training': {'steps': 4, 'save_freq': 2, 'batch_size': 8},

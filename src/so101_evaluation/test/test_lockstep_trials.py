@@ -1,5 +1,6 @@
 """Trials in lockstep: the look of each seed, and the processes that they run in."""
 
+import itertools
 import math
 import multiprocessing
 import time
@@ -50,9 +51,7 @@ class Watch:
 
     watched: list[Watching] = field(default_factory=list, compare=False)
 
-    def execution(
-        self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]
-    ) -> Watching:
+    def execution(self, policy: 'LoadedPolicy', task: str, latencies: Iterator[float]) -> Watching:
         self.watched.append(Watching())
         return self.watched[-1]
 
@@ -71,7 +70,7 @@ def test_each_seed_has_its_look_and_the_same_again(checkpoint: Path) -> None:
     other = seen(checkpoint, 4, look='varied')
     # Wall, table and floor are most of an image: means move with light and colours alone.
     means = [images.mean(axis=(1, 2)) for images in (fixed, varied, other)]
-    assert all(np.abs(a - b).max() > 2 for a, b in zip(means, means[1:], strict=False))
+    assert all(np.abs(a - b).max() > 2 for a, b in itertools.pairwise(means))
     assert np.array_equal(seen(checkpoint, 3, look='varied'), varied)
     assert np.array_equal(seen(checkpoint, 3, look='fixed'), fixed)
 

@@ -115,10 +115,7 @@ def _introduce(plan: 'Plan', count: int, display: 'Display') -> None:
         f'dataset: {data.folder}, {data.episodes} episodes, {data.frames:,} frames: '
         f'{"; ".join(data.tasks)}'
     )
-    display.say(
-        f'policy: {plan.start}, seeing '
-        f'{" and ".join(plan.cameras)}{without}'
-    )
+    display.say(f'policy: {plan.start}, seeing {" and ".join(plan.cameras)}{without}')
     begun = f'from step {plan.saved.step:,} ' if plan.saved else ''
     in_processes = f', in {count} processes' if count > 1 else ''
     display.say(
