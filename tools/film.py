@@ -6,9 +6,13 @@ The arm and the cube move as the bag's sim/state says; in the corners is what th
 """
 
 import argparse
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+# As so101_sim renders; mujoco reads it when it is imported.
+os.environ.setdefault('MUJOCO_GL', 'egl')
 
 import mujoco
 import numpy as np
