@@ -127,9 +127,6 @@ class Trainer:
             'save_checkpoint': self._save,
             'update_last_checkpoint': self._link_last,
         }
-        # Gradients of small models fade into numbers of so few digits that a processor takes many
-        # times longer over them. Threads take this from the one that starts them: it comes first.
-        torch.set_flush_denormal(True)
         # It has been validated: again, the policy's configuration would be read anew by sys.argv.
         self._config.validate = lambda: None  # type: ignore[method-assign]
         with (
