@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from so101_policy import checkpoint
 from so101_policy.loaded_policy import LoadedPolicy
@@ -56,7 +57,7 @@ def test_its_origin_is_there(folder: Path) -> None:
 def test_it_fits_the_robot_and_predicts(folder: Path) -> None:
     found = checkpoint.read(folder)
     assert found.trained and not found.doubts
-    policy = LoadedPolicy(found, 'cpu', threads=1)
+    policy = LoadedPolicy(found, 'cpu', torch.get_num_threads())
     state = np.array([0.0, -60.0, 60.0, 60.0, 90.0, 20.0])
     chunk = policy.predict(np.full((2, 480, 640, 3), 128, np.uint8), state, found.tasks[0])
     assert chunk.shape == (found.chunk_size, 6)
