@@ -30,7 +30,7 @@ PREPROCESSOR = 'policy_preprocessor.json'
 POSTPROCESSOR = 'policy_postprocessor.json'
 
 # What this suite adds beside LeRobot's files, all optional: what is known of the training in NOTE
-# (`trained` false: random weights; the rest: `training.of_note`); the vision-language model's
+# (see `training.of_note`); the vision-language model's
 # configuration and tokenizer in VLM.
 NOTE = 'so101.json'
 VLM = 'vlm'
@@ -140,16 +140,6 @@ def read(folder: Path) -> Checkpoint:
         ) from error
 
 
-def trained(path: Path) -> bool:
-    """Return whether the weights in a checkpoint's own folder were trained, or are random.
-
-    Raises UserError when its note is broken.
-    """
-    note = path / NOTE
-    said = json_object.read(note) if note.exists() else {}
-    return field(said, 'trained', bool, note) if 'trained' in said else True
-
-
 def _read(path: Path) -> Checkpoint:
     config = json_object.read(path / CONFIG)
     kind = field(config, 'type', str, path / CONFIG)
@@ -171,7 +161,7 @@ def _read(path: Path) -> Checkpoint:
         cameras=cameras,
         chunk_size=_chunk_size(config, chunk_key, path / CONFIG),
         fps=found.fps,
-        trained=trained(path),
+        trained=found.trained,
         vlm=vlm if vlm.is_dir() else None,
         preprocessor_steps=tuple(before.steps),
         tasks=found.tasks,
@@ -188,9 +178,9 @@ class _Facts:
     def __init__(
         self, path: Path, config: dict[str, Any], before: '_Pipeline', after: '_Pipeline'
     ) -> None:
-        note = path / NOTE
         self.doubts: list[str] = []
-        self._note = training.of_note(note) if note.exists() else Training()
+        self._note = training.of_note(path / NOTE)
+        self.trained = self._note.trained
         self._dataset = self._read_dataset(path / TRAIN_CONFIG)
         self.fps = self._note.fps or self._dataset.fps
         self.tasks = self._note.tasks or self._dataset.tasks

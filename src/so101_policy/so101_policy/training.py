@@ -26,8 +26,12 @@ _SIZES = {STATE: len(JOINTS), ACTION: len(JOINTS)} | {image_feature(c): 3 for c 
 
 @dataclass(frozen=True)
 class Training:
-    """Empty where unknown. Features carry the dataset's names."""
+    """Empty where unknown. Features carry the dataset's names.
 
+    `trained` is false of random weights alone, which say so.
+    """
+
+    trained: bool = True
     fps: float | None = None
     tasks: tuple[str, ...] = ()
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of state and action
@@ -36,7 +40,12 @@ class Training:
 
 
 def of_note(path: Path) -> Training:
-    """Read it from so101.json. Raises UserError for a field of another type than it should be."""
+    """Read it from so101.json; empty when that is not there.
+
+    Raises UserError for a field of another type than it should be.
+    """
+    if not path.exists():
+        return Training()
     note = json_object.read(path)
     names: dict[str, tuple[str, ...]] = {}
     if 'joints' in note:
@@ -44,6 +53,7 @@ def of_note(path: Path) -> Training:
         names = {STATE: joints, ACTION: joints}
     found = json_object.field(note, 'statistics', dict, path) if 'statistics' in note else {}
     return Training(
+        trained=json_object.field(note, 'trained', bool, path) if 'trained' in note else True,
         fps=rate(note, path) if 'fps' in note else None,
         tasks=json_object.texts(note, 'tasks', path) if 'tasks' in note else (),
         names=names,

@@ -11,8 +11,9 @@ from so101_description.cameras import CAMERAS, IMAGE_SHAPE
 from so101_description.joints import JOINTS
 from so101_node.error import UserError
 from so101_policy import checkpoint, json_object
-from so101_policy.checkpoint import CONFIG, VLM
+from so101_policy.checkpoint import CONFIG, NOTE, VLM
 from so101_policy.features import STATE, image_feature
+from so101_policy.training import of_note
 from so101_training.training.parameters import nearest
 
 # Names that say nothing of where a camera looks: those of base models (smolvla_base: camera1 to
@@ -50,8 +51,9 @@ def base(policy: str, config: PreTrainedConfig) -> str | None:
     if config.pretrained_path is None:
         return None
     folder = Path(policy).expanduser()
-    untrained = folder.is_dir() and not checkpoint.trained(checkpoint.find(folder))
-    return None if untrained else policy
+    if folder.is_dir() and not of_note(checkpoint.find(folder) / NOTE).trained:
+        return None
+    return policy
 
 
 def _offline() -> bool:
