@@ -1,4 +1,4 @@
-"""What lies where in the folder of a pipeline, and how its paths are typed."""
+"""What lies where in the folder of a pipeline; pure."""
 
 from pathlib import Path
 
@@ -19,9 +19,3 @@ class Folder:
         self.earlier = self.path / 'earlier'  # what was made with other parameters
         self.page = self.path / PAGE
         self.data = self.path / DATA
-
-
-def shown(path: Path) -> Path:
-    """Return a path as it is typed here: from the current folder on, if it is inside."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from so101_bringup.pipeline.folder import shown
 from so101_bringup.wiring import NodeSpec, executable
 from so101_node.error import UserError
+from so101_node.typed_path import typed
 
 # Those of so101_policy's untrained_smolvla, whose import takes seconds.
 SIZES = ('tiny', 'small')
@@ -29,4 +29,4 @@ def making(size: str, folder: Path) -> list[str]:
     Raises UserError when its program is not installed.
     """
     program = executable(NodeSpec('so101_policy', 'make_smolvla', 'make'))
-    return [str(shown(program)), '--size', size, '--out', str(folder)]
+    return [str(typed(program)), '--size', size, '--out', str(folder)]

@@ -5,10 +5,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from so101_bringup.pipeline.folder import Folder, shown
+from so101_bringup.pipeline.folder import Folder
 from so101_bringup.pipeline.parameters import Parameters, training_words
 from so101_bringup.pipeline.policy_size import SIZES, making
 from so101_bringup.wiring import share
+from so101_node.typed_path import typed
 
 
 class Step(StrEnum):
@@ -87,9 +88,11 @@ def command(
     """
     folder = Folder(parameters.out)
     # The simulated robot is the one of the defaults, whatever robot file lies here.
-    robot = shown(share('so101_bringup') / 'config' / 'robot.yaml')
-    episodes = [f'episode_time:={parameters.episode_time}', f'look:={parameters.look}']
-    episodes.append(f'robot:={robot}')
+    robot = typed(share('so101_bringup') / 'config' / 'robot.yaml')
+    episodes = [
+        *(f'episode_time:={parameters.episode_time}', f'look:={parameters.look}'),
+        f'robot:={robot}',
+    ]
     match step:
         case Step.DEMONSTRATE:
             # A session that goes on counts its seeds on from those of the episodes there.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from so101_node.error import UserError
+from so101_node.typed_path import typed
 from so101_policy import json_object
 from so101_policy.json_object import field
 from so101_policy.training import TRAIN_CONFIG
@@ -91,10 +92,7 @@ def _folder(path: Path) -> Path:
 
 def command(path: Path) -> str:
     """Return what to type to go on from `path`, a checkpoint or a run."""
-    path = path.absolute()
-    here = Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return f'so101 train --resume-from {shlex.quote(str(shown))}'
+    return f'so101 train --resume-from {shlex.quote(str(typed(path.absolute())))}'
 
 
 def check_new(out: Path) -> None:
