@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from lerobot.motors import Motor, MotorNormMode
 from lerobot.motors.feetech import FeetechMotorsBus
 from rustypot import Sts3215PyController
@@ -49,6 +48,7 @@ from so101_driver.registers import (
 )
 from so101_driver.serial_port import SerialPort
 from so101_driver.servos import Servos
+from so101_sim.mounting import calibration_path
 
 BAUDRATE = 1_000_000
 BYTE = 10e-6  # seconds on the wire at 1 Mbps
@@ -353,8 +353,7 @@ def staleness(contender: Ours | LeRobot) -> tuple[float, float]:
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    share = Path(get_package_share_directory('so101_sim'))
-    calibration = load(share / 'config' / 'calibration.json')
+    calibration = load(calibration_path())
     ours, lerobot, rustypot = Ours(calibration), LeRobot(calibration), Rustypot(calibration)
 
     print(f'{ROUNDS * CYCLES} cycles of each on a bus that answers at once ...', flush=True)

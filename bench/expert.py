@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 
 from so101_bringup import figures
 from so101_bringup.figures import Figure, at_least, at_most, exactly, untargeted
@@ -23,13 +22,14 @@ from so101_driver.calibration_file import load
 from so101_evaluation.statistics import Tally
 from so101_sim import scene
 from so101_sim.hand import Waves
+from so101_sim.mounting import calibration_path
 from so101_sim.rehearsal import Rehearsal, rehearse
 
 CUBES = range(600_000, 600_200)
 STARTS = range(610_000, 610_100)
 OFF = 0.015  # m: a cube is 25 mm wide
 BASELINE = f'the cube taken to be {1000 * OFF:.0f} mm beside its place'
-CALIBRATION = Path(get_package_share_directory('so101_sim')) / 'config' / 'calibration.json'
+CALIBRATION = calibration_path()
 
 
 class Trial(NamedTuple):

@@ -7,12 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
-
 from so101_bringup import figures
 from so101_bringup.figures import at_most, exactly, untargeted
 from so101_sim.fault_table import MOTION, ROWS, Cause
 from so101_sim.fault_trial import Result, Stand
+from so101_sim.mounting import calibration_path
 
 DOCUMENT = Path('docs') / 'faults.md'
 
@@ -47,10 +46,9 @@ def document(results: list[Result], lines: list[str]) -> None:
 
 
 def main() -> None:
-    share = Path(get_package_share_directory('so101_sim'))
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        stand = Stand(Path(folder), share / 'config' / 'calibration.json')
+        stand = Stand(Path(folder), calibration_path())
         try:
             for row in ROWS:
                 result = stand.trial(row)

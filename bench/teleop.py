@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from ament_index_python.packages import get_package_share_directory
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
@@ -55,12 +54,13 @@ from so101_node.topics import (
     Service,
 )
 from so101_sim.guided_arm import GuidedArm
+from so101_sim.mounting import calibration_path
 from so101_sim.serial_device import SerialDevice
 
 SECONDS = 20.0
 RATE = 30.0  # of the cameras, and of the loop that is the baseline
 TIMEOUT = 60.0
-CALIBRATION = Path(get_package_share_directory('so101_sim')) / 'config' / 'calibration.json'
+CALIBRATION = calibration_path()
 
 # The leader's sines. Spread over the turn, the sum of the squared speeds is the same at any time,
 # so every goal tells its time equally well: to 0.3 ms, with ticks of 1.5 mrad.

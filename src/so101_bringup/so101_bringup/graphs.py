@@ -26,6 +26,7 @@ from so101_description.kinematics import BASE
 from so101_description.units import dataset_to_radians
 from so101_node.error import UserError
 from so101_node.robot_file import SOURCES, CameraSetting, Robot, load
+from so101_sim.mounting import calibration_path
 
 # Hz. Teleop takes a leader that moves 0.2 rad from state to state for one that jumped, and sends
 # the follower to where a leader will be in 10 ms, which is two of its periods at 200.
@@ -378,7 +379,7 @@ def _arm(values: Values) -> tuple[str, str, list[NodeSpec]]:
         nodes = [node for name, said in wanted.items() for node in camera_nodes(name, said)]
         return str(values['port']), str(values['calibration']), nodes
     port = str(values['sim_port']) or _sim_port()
-    calibration = str(share('so101_sim') / 'config' / 'calibration.json')
+    calibration = str(calibration_path())
     parameters = {'port': port, 'calibration': calibration, 'seed': values['seed']}
     return (
         port,

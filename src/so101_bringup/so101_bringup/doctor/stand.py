@@ -21,7 +21,6 @@ from so101_bringup.doctor.machine import Instant, Machine, Output
 from so101_bringup.doctor.plugged import ARMS, CAMERAS
 from so101_bringup.doctor.subject import Subject
 from so101_bringup.doctor.usb_devices import DEVICES
-from so101_bringup.wiring import share
 from so101_cameras.image import to_jpeg
 from so101_cameras.sources.source import DamagedFrame, Delivery, Frame, Source, SourceError
 from so101_description.joints import GRIPPER, JOINTS
@@ -37,6 +36,7 @@ from so101_driver.registers import (
 from so101_driver.serial_port import SerialPort
 from so101_node import dds
 from so101_node.robot_file import Arm, CameraSetting, Leader, Robot
+from so101_sim.mounting import calibration_path
 from so101_sim.servo import Servo
 from so101_sim.servo_bus import ServoBus
 
@@ -458,7 +458,7 @@ class Stand:
 
     def _calibrate(self, role: Role) -> Path:
         """Write a calibration; the two arms' differ."""
-        sound = load(share('so101_sim') / 'config' / 'calibration.json')
+        sound = load(calibration_path())
         shift = 0 if role == 'follower' else 25
         content = {
             name: asdict(replace(joint, homing_offset=joint.homing_offset + shift))
