@@ -11,7 +11,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,17 +23,22 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
 from chunks import rates
-from chunks.document import document
-from rich.console import Console
-from rich.table import Table
+from chunks.document import document, show
 
 from so101_bringup import figures
 from so101_bringup.figures import untargeted
-from so101_bringup.pipeline import parameters
+from so101_bringup.pipeline import lock, parameters, process
 from so101_bringup.pipeline.folder import Folder
 from so101_evaluation.latency import Latency
 from so101_evaluation.lockstep_summary import summary
-from so101_evaluation.lockstep_trials import Scheduling, Setting, Trial, cores, trials
+from so101_evaluation.lockstep_trials import (
+    SECONDS,
+    Scheduling,
+    Setting,
+    Trial,
+    cores,
+    trials,
+)
 from so101_evaluation.report_writer import write_whole
 from so101_node.error import UserError
 from so101_node.robot_file import Robot
@@ -48,7 +52,6 @@ ROLLOUTS = 200
 # Others than those by which the recipe was chosen, which begin with 1,000,000.
 SEED = 2_000_000
 LATENCY = Latency(0.1)
-SECONDS = 15.0  # of a rollout without success
 
 PIPELINE = Path('outputs') / 'pipeline'
 TRAININGS = Path('outputs') / 'demonstrations'
@@ -58,10 +61,11 @@ Cell = tuple[int, int]  # a number of demonstrations, and of steps
 Said = dict[Cell, dict[str, Any]]  # what the trials of a cell say together
 
 
-def train(pipeline: Folder, number: int, steps: int) -> Path:
+def train(pipeline: Folder, number: int, steps: int, held: int) -> Path:
     """Train on the first demonstrations of a dataset, or go on; return the run's folder.
 
-    Raises UserError when that fails, or when the run there is another one.
+    `held`: the descriptor of the lock on TRAININGS. Raises UserError when that fails, or when the
+    run there is another one, and process.Stopped.
     """
     run = TRAININGS / str(number)
     recipe = {**parameters.defaults()['training'], 'steps': steps, 'save_freq': EVERY}
@@ -74,34 +78,18 @@ def train(pipeline: Folder, number: int, steps: int) -> Path:
             )
         if (run / 'checkpoints' / f'{steps:06d}').is_dir():
             return run
-        words = ['./so101', 'train', '--resume-from', str(run)]
+        words = ['so101', 'train', '--resume-from', str(run)]
     else:
         shutil.rmtree(run, ignore_errors=True)  # stopped before its first checkpoint
-        TRAININGS.mkdir(parents=True, exist_ok=True)
         write_whole(origin, json.dumps(of))
         first = json.dumps(list(range(number))).replace(' ', '')
-        words = ['./so101', 'train', '--dataset', str(pipeline.dataset), '--out', str(run)]
+        words = ['so101', 'train', '--dataset', str(pipeline.dataset), '--out', str(run)]
         words += [f'policy={pipeline.policy}', f'dataset.episodes={first}']
         words += parameters.training_words(recipe)
     print(shlex.join(words), flush=True)
-    if code := _run(words):
+    if code := process.run(words, held, lambda: None):
         raise UserError(f'the training on {number} demonstrations ended with code {code}')
     return run
-
-
-def _run(words: Sequence[str]) -> int:
-    """Run a command to its end, also after Ctrl-C, which it hears too: it saves its step."""
-    stopped = False
-    with subprocess.Popen(words) as child:
-        while True:
-            try:
-                code = child.wait()
-                break
-            except KeyboardInterrupt:
-                stopped = True
-    if stopped:
-        raise KeyboardInterrupt
-    return code
 
 
 def roll_out(run: Path, seeds: Sequence[int], processes: int) -> dict[int, list[Trial]]:
@@ -126,28 +114,12 @@ def roll_out(run: Path, seeds: Sequence[int], processes: int) -> dict[int, list[
     return found
 
 
-def columns(said: Said) -> list[int]:
-    """Return the steps."""
-    return sorted({step for _, step in said})
-
-
 def rows(said: Said) -> dict[str, list[dict[str, Any]]]:
     """Return what each number of demonstrations has after so many steps."""
-    numbers = sorted({number for number, _ in said})
-    return {
-        f'{number} demonstrations': [said[number, step] for step in columns(said)]
-        for number in numbers
-    }
-
-
-def show(said: Said) -> None:
-    table = Table(title=rates.TITLE, title_justify='left')
-    table.add_column('after so many steps')
-    for step in columns(said):
-        table.add_column(f'{step:,}', justify='right')
-    for name, values in rows(said).items():
-        table.add_row(name, *map(rates.text, values))
-    Console(width=120, markup=False).print(table)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, step in sorted(said):
+        found.setdefault(f'{number} demonstrations', []).append(said[number, step])
+    return found
 
 
 def draw(said: Said, path: Path) -> None:
@@ -171,7 +143,7 @@ def draw(said: Said, path: Path) -> None:
 
 
 def measure(pipeline: Folder, steps: int, seeds: Sequence[int], processes: int) -> Said:
-    """Train and roll out. Raises UserError."""
+    """Train and roll out. Raises UserError and process.Stopped."""
     if min(len(seeds), processes) < 1 or steps < EVERY or steps % EVERY:
         raise UserError(f'give --rollouts and --processes from 1 on, --steps in {EVERY}s')
     if not (pipeline.dataset / CONVERSION).is_file() or not pipeline.policy.is_dir():
@@ -183,10 +155,11 @@ def measure(pipeline: Folder, steps: int, seeds: Sequence[int], processes: int) 
             f'compared: ./so101 pipeline demonstrations=300 out={pipeline.path}'
         )
     said: Said = {}
-    for number in (*FEWER, total):
-        run = train(pipeline, number, steps)
-        done = roll_out(run, seeds, processes)
-        said |= {(number, step): summary(found) for step, found in done.items()}
+    with lock.held(TRAININGS, print) as held:
+        for number in (*FEWER, total):
+            run = train(pipeline, number, steps, held)
+            done = roll_out(run, seeds, processes)
+            said |= {(number, step): summary(found) for step, found in done.items()}
     return said
 
 
@@ -203,13 +176,13 @@ def main() -> None:
         said = measure(Folder(given.pipeline), given.steps, seeds, given.processes)
     except UserError as error:
         sys.exit(f'demonstrations: {error}')
-    except KeyboardInterrupt:
+    except (process.Stopped, KeyboardInterrupt):
         sys.exit('demonstrations: stopped; the same command goes on')
-    show(said)
+    names = [f'{step:,} steps' for step in sorted({step for _, step in said})]
+    shown = ({rates.TITLE: rates.text}, names, rows(said), 'trained on')
+    show(*shown)
     draw(said, FOLDER / 'demonstrations.png')
-    names = [f'{step:,} steps' for step in columns(said)]
-    text = document({rates.TITLE: rates.text}, names, rows(said), 'trained on')
-    (FOLDER / 'demonstrations.md').write_text(text)
+    (FOLDER / 'demonstrations.md').write_text(document(*shown))
     fewest = said[FEWER[0], given.steps]
     found = [
         untargeted(

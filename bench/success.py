@@ -21,17 +21,16 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
 from chunks import rates
-from chunks.document import document
+from chunks.document import document, show
 from chunks.in_lockstep import LeRobot
 from matplotlib.axes import Axes
-from rich.console import Console
-from rich.table import Table
 
 from so101_bringup import figures
-from so101_bringup.figures import Figure, at_most, untargeted
+from so101_bringup.figures import Figure, at_most, sampled_at_least, untargeted
 from so101_evaluation.latency import Latency
 from so101_evaluation.lockstep_summary import shown, summary
 from so101_evaluation.lockstep_trials import (
+    SECONDS,
     SEED,
     Method,
     Scheduling,
@@ -51,7 +50,6 @@ from so101_policy.schedule import Mode
 
 CHECKPOINT = Path('src/so101_policy/checkpoints/smolvla_cube')
 ROLLOUTS = 100
-SECONDS = 15.0  # of a rollout without success
 
 FOLDER = Path('build') / 'bench'
 KEPT = Path('build') / 'success' / 'cells.json'
@@ -152,14 +150,14 @@ def judged(said: Said) -> list[Figure]:
     assert less is not None
     rate = best(last, 'rate', max)
     found = [
-        Figure(
+        sampled_at_least(
             f'{_name(last)}_success_less_{reference}_at_{_name(first)}'.replace(' ', '_'),
             100 * less.value,
+            -WITHIN,
             'points',
-            target=f'>= {-WITHIN:g} within its interval',
-            ok=100 * less.interval.high >= -WITHIN,
+            (100 * less.interval.low, 100 * less.interval.high),
             required=True,
-            interval=(100 * less.interval.low, 100 * less.interval.high),
+            reason='within its interval',
             baseline_name=rate['baseline_name'],
             baseline=100 * rate['baseline'] - wanted,
         )
@@ -205,17 +203,6 @@ def rows(said: Said) -> dict[str, list[dict[str, Any]]]:
     return {name: [said[str(latency), name] for latency in LATENCIES] for name in METHODS}
 
 
-def show(said: Said) -> None:
-    for title, cell in SHOWN.items():
-        table = Table(title=title, title_justify='left')
-        table.add_column('method')
-        for latency in LATENCIES:
-            table.add_column(str(latency), justify='right')
-        for name, values in rows(said).items():
-            table.add_row(name, *map(cell, values))
-        Console(width=120, markup=False).print(table)
-
-
 # Where the latencies stand in the plots, ms; those with spikes stand apart.
 PLACES = [*(1e3 * latency.seconds for latency in FIXED), 420.0]
 TICKS = [str(latency).replace(' ms', '').replace(' with', '\nwith') for latency in LATENCIES]
@@ -234,7 +221,7 @@ def draw(said: Said, path: Path) -> None:
     success.set(title='success, %', ylim=(0, 101))
     smoothness[0].set(title='jump, degrees per tick$^2$', yscale='log')
     smoothness[1].set(title='jerk, degrees per tick$^3$', yscale='log')
-    for axes in (rates, *smoothness):
+    for axes in (success, *smoothness):
         axes.set(xlabel='inference, ms')
         axes.set_xticks(PLACES, TICKS)
         axes.grid(which='both', alpha=0.3)
@@ -290,9 +277,10 @@ def main() -> None:
     except UserError as error:
         sys.exit(f'success: {error}')
     said = {cell: summary(done) for cell, done in cells.items()}
-    show(said)
+    columns = list(map(str, LATENCIES))
+    show(SHOWN, columns, rows(said))
     draw(said, FOLDER / 'success.png')
-    (FOLDER / 'success.md').write_text(document(SHOWN, list(map(str, LATENCIES)), rows(said)))
+    (FOLDER / 'success.md').write_text(document(SHOWN, columns, rows(said)))
     judgement = judged(said)
     figures.show('The task: our rtc', judgement)
     figures.write(

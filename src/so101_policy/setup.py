@@ -13,9 +13,8 @@ setup(
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
         *(
-            (f'share/{package_name}/{folder}', [str(file) for file in files if file.is_file()])
-            for folder in sorted(Path('checkpoints').rglob('*'))
-            if (files := sorted(folder.glob('*')))
+            (f'share/{package_name}/{folder}', [str(f) for f in folder.iterdir() if f.is_file()])
+            for folder in sorted(Path('checkpoints').glob('*/**/'))
         ),
     ],
     install_requires=['setuptools'],

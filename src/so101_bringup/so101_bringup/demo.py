@@ -12,7 +12,14 @@ import numpy as np
 
 from so101_bringup import figures, runner
 from so101_bringup.bag_counts import miscounted
-from so101_bringup.figures import Figure, at_least, at_most, exactly, untargeted
+from so101_bringup.figures import (
+    Figure,
+    at_least,
+    at_most,
+    exactly,
+    sampled_at_least,
+    untargeted,
+)
 from so101_bringup.graphs import INFER
 from so101_bringup.health_log import HealthLog
 from so101_bringup.wiring import ROBOT, NodeSpec, Value, Wiring, environment, share
@@ -45,12 +52,9 @@ _CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def _checkpoint(values: Mapping[str, Value]) -> str:
-    return str(values['checkpoint'] or share('so101_policy') / SHIPPED)
-
-
 def _nodes(values: Mapping[str, Value]) -> list[NodeSpec]:
-    return INFER.nodes({**values, 'sim': True, 'checkpoint': _checkpoint(values)})
+    checkpoint = str(values['checkpoint'] or share('so101_policy') / SHIPPED)
+    return INFER.nodes({**values, 'sim': True, 'checkpoint': checkpoint})
 
 
 WIRING = Wiring(
@@ -195,7 +199,6 @@ def _success_rate(
     enough = len(episodes) >= _ROLLOUTS and float(values['episode_time']) >= _EPISODE_TIME
     if trained == 'False' or not enough:
         return untargeted('success_rate', tally.rate, '', interval=interval)
-    found = at_least('success_rate', tally.rate, _SUCCESS_RATE, '', required=True)
-    if interval is None:
-        return found
-    return dataclasses.replace(found, ok=interval[1] >= _SUCCESS_RATE, interval=interval)
+    if tally.rate is None or interval is None:
+        return at_least('success_rate', None, _SUCCESS_RATE, '', required=True)
+    return sampled_at_least('success_rate', tally.rate, _SUCCESS_RATE, '', interval, required=True)

@@ -55,6 +55,19 @@ def at_least(name: str, value: float | None, limit: float, unit: str, **more: An
     return _bounded(name, value, f'>= {limit:g}', lambda v: v >= limit, unit, more)
 
 
+def sampled_at_least(
+    name: str,
+    value: float,
+    limit: float,
+    unit: str,
+    interval: tuple[float, float],
+    **more: Any,
+) -> Figure:
+    """Return a figure that a sample gives: it misses `>= limit` when all of its interval does."""
+    within = interval[1] >= limit
+    return Figure(name, value, unit, f'>= {limit:g}', within, interval=interval, **more)
+
+
 def exactly(name: str, value: float | None, wanted: float, unit: str, **more: Any) -> Figure:
     """Return a figure whose target is `= wanted`; a value of None or NaN was not measured."""
     return _bounded(name, value, f'= {wanted:g}', lambda v: v == wanted, unit, more)

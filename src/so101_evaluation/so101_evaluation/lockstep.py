@@ -23,7 +23,15 @@ from rich.table import Table
 from so101_evaluation.labels import labels
 from so101_evaluation.latency import Latency
 from so101_evaluation.lockstep_summary import shown, summary
-from so101_evaluation.lockstep_trials import SEED, Scheduling, Setting, Trial, cores, trials
+from so101_evaluation.lockstep_trials import (
+    SECONDS,
+    SEED,
+    Scheduling,
+    Setting,
+    Trial,
+    cores,
+    trials,
+)
 from so101_evaluation.report_writer import as_json, write_whole
 from so101_node.error import UserError
 from so101_node.progress import progress_bar
@@ -204,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         help='actions from frame to frame; default: %(default)s',
     )
     parser.add_argument(
-        '--episode-time', type=float, default=15.0, metavar='S', help='default: %(default)g'
+        '--episode-time', type=float, default=SECONDS, metavar='S', help='default: %(default)g'
     )
     parser.add_argument(
         '--look',

@@ -40,6 +40,8 @@ Array = NDArray[np.float64]
 # Of the first rollout. Demonstrations count theirs up from 0: none of them has these.
 SEED = 1_000_000
 
+SECONDS = 15.0  # of a rollout without success, unless somebody says otherwise
+
 
 class Method(Protocol):
     """A way to execute chunks; it is sent to the processes."""
