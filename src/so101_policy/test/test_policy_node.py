@@ -43,6 +43,7 @@ class Robot:
         self.images: set[int] = set()
         self.chunks: list[JointTrajectory] = []
         self.trajectories: list[JointTrajectory] = []
+        self._motions: list[Motion] = []  # the latest that has begun, and those to come
         self._pixels = array('B', bytes([brightness]) * (480 * 640 * 3))
         self.show: dict[str, array] = {}  # instead, by some cameras
         self.heights: dict[str, int] = {}  # of other images than 480 rows, by some cameras
@@ -56,7 +57,7 @@ class Robot:
         self.enable = self.node.client(topics.POLICY_ENABLE)
         self.reset = self.node.client(topics.POLICY_RESET)
         self.node.subscribe(topics.ACTION_CHUNK, self.chunks.append)
-        self.node.subscribe(topics.JOINT_TRAJECTORY, self.trajectories.append)
+        self.node.subscribe(topics.JOINT_TRAJECTORY, self._take_trajectory)
         self.node.subscribe(topics.DIAGNOSTICS, self._take_health)
         self.node.create_timer(1 / FPS, self._publish_images)
         self.node.create_timer(0.01, self._publish_joints)
@@ -108,14 +109,19 @@ class Robot:
         if state and state != (self.states or [''])[-1]:
             self.states.append(state)
 
+    def _take_trajectory(self, message: JointTrajectory) -> None:
+        self.trajectories.append(message)
+        self._motions.append(Motion(message))
+
     def _publish_joints(self) -> None:
         """Be where the trajectories lead, a tenth of a second later."""
         now = self.node.get_clock().now()
+        past = now.nanoseconds - 100_000_000
+        while len(self._motions) > 1 and self._motions[1].start <= past:
+            del self._motions[0]
         pose = HOME
-        for trajectory in self.trajectories:
-            motion = Motion(trajectory)
-            if motion.start <= now.nanoseconds - 100_000_000:
-                pose = motion.at(np.array([now.nanoseconds - 100_000_000]))[0]
+        if self._motions and self._motions[0].start <= past:
+            pose = self._motions[0].at(np.array([past]))[0]
         message = JointState(name=list(JOINTS), position=pose.tolist())
         message.header.stamp = now.to_msg()
         self._joints.publish(message)
@@ -205,14 +211,16 @@ def test_it_moves_the_arm_at_the_times_of_its_observations(smolvla: Path, end: A
         last = Motion(robot.trajectories[-1])
         assert last.end < Motion(robot.trajectories[-2]).end, 'disabling cuts it short'
 
-        # The way it went is nearest to the last chunk before the reset at that chunk's times.
-        chunk = robot.chunks[seen - 1]
-        observed = to_nanoseconds(chunk.header.stamp)
-        plan = next(
-            found
-            for found in map(Motion, robot.trajectories)
-            if found.start > observed and found.end > observed + 50 * TICK
-        )
+        # The way it went is nearest to a chunk at that chunk's times: to the last before the reset
+        # that was followed. On a busy machine one may come while the arm holds.
+        before = [to_nanoseconds(chunk.header.stamp) for chunk in robot.chunks[:seen]]
+        observed, plan = [
+            (first, motion)
+            for first, second in pairwise(before)
+            for motion in map(Motion, robot.trajectories)
+            if first < motion.start < second and motion.end > first + 49 * TICK
+        ][-1]
+        chunk = robot.chunks[before.index(observed)]
         wanted = np.array([point.positions for point in chunk.points[25:45]])
         times = observed + TICK * np.arange(25, 45)
         off = {n: np.abs(plan.at(times + n * TICK) - wanted).mean() for n in (-10, -5, 0, 5, 10)}
