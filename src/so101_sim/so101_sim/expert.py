@@ -1,8 +1,8 @@
 """How to pick up the cube and place it in the bowl, as a person would; pure.
 
-One strategy: open above the cube, correct the aim while coming down, close, carry high, let go
-over the bowl. Every demonstration differs a little: in its pace, its heights, and where the first
-aim was. Metres and radians, in the arm's base frame.
+One strategy: open above the cube, correct the aim and turn the hand while coming down, close,
+carry high, let go over the bowl. Every demonstration differs a little: in its pace, its heights,
+and how the hand first came over the cube. Metres and radians, in the arm's base frame.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,9 @@ _BESIDE = -CUBE_SIZE / 2 - 0.010
 _LEAN = np.deg2rad([8.0, 28.0])
 _LEAN_HEIGHTS = [0.02, 0.10]
 
-# The wrist's turn at home, from which it goes an eighth of a turn at most to face a cube's sides.
+# The wrist's turn at home. About so turned the hand comes over the cube; only there, where the
+# wrist camera sees how the cube lies, it turns on, an eighth of a turn at most, to face two of its
+# sides. Hands that were turned from the start had shown a policy to keep its turn, wrong or not.
 _ROLL = np.pi / 2
 
 # The gripper's joint: wide enough for a cube that is 2 cm off, closed on nothing, and let go.
@@ -62,11 +64,12 @@ _REACHED = 1e-6
 class Leg(NamedTuple):
     """A straight way: where the cube's middle is to be in the hand at its end, and how.
 
-    `gripper`: its joint's angle. `seconds`: at a pace of 1. `offset`: of the cube's middle along
-    the gripper frame's x.
+    `roll`: the wrist's turn. `gripper`: its joint's angle. `seconds`: at a pace of 1. `offset`: of
+    the cube's middle along the gripper frame's x.
     """
 
     place: Point
+    roll: float
     gripper: float
     seconds: float
     offset: float
@@ -95,8 +98,8 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
     """Return the way from a pose through the whole task, at rest at both ends.
 
     The cube lies at x, y (m), turned by `yaw` (rad) about the vertical. The jaws close on two of
-    its sides, those that the wrist has to turn least for. Raises UserError when it is out of
-    reach.
+    its sides, those that the wrist has to turn least for once it is there. Raises UserError when
+    it is out of reach.
     """
     random = np.random.default_rng((7, seed))
     at = np.array([*cube, _GRASP_HEIGHT])
@@ -106,25 +109,28 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
     high = random.uniform(0.095, 0.11)
     pace = random.uniform(0.76, 0.86)
 
+    above = _ROLL + random.uniform(-0.25, 0.25)
+
     drop = bowl + _DROP_HEIGHT * _UP
-    legs = [
-        Leg(at + aim + hover * _UP, _OPEN, 1.4, _BESIDE),
-        Leg(at + 0.25 * aim + 0.03 * _UP, _OPEN, 0.6, _BESIDE),
-        Leg(at, _OPEN, 0.5, _BESIDE),
-        Leg(at, _OPEN, 0.2, _BESIDE),
-        Leg(at, _CLOSED, 0.5, _HELD),
-        Leg(at, _CLOSED, 0.35, _HELD),
-        Leg(at + high * _UP, _CLOSED, 0.8, _HELD),
-        Leg(bowl + (high + 0.01) * _UP, _CLOSED, 1.2, _HELD),
-        Leg(drop + 0.005 * _UP, _CLOSED, 0.5, _HELD),
-        Leg(drop, _CLOSED, 0.1, _HELD),
-        Leg(drop, _LET_GO, 0.4, _HELD),
-        Leg(drop, _LET_GO, 0.2, _HELD),
-        Leg(drop + 0.055 * _UP, _LET_GO, 0.6, _HELD),
-    ]
     try:
-        roll = _facing(at, yaw)
-        return Way(_rounded(_along(start, legs, roll, pace)))
+        facing = _facing(at, yaw, above)
+        nearly = facing + 0.25 * (above - facing)
+        legs = [
+            Leg(at + aim + hover * _UP, above, _OPEN, 1.4, _BESIDE),
+            Leg(at + 0.25 * aim + 0.03 * _UP, nearly, _OPEN, 0.8, _BESIDE),
+            Leg(at, facing, _OPEN, 0.5, _BESIDE),
+            Leg(at, facing, _OPEN, 0.2, _BESIDE),
+            Leg(at, facing, _CLOSED, 0.5, _HELD),
+            Leg(at, facing, _CLOSED, 0.35, _HELD),
+            Leg(at + high * _UP, facing, _CLOSED, 0.8, _HELD),
+            Leg(bowl + (high + 0.01) * _UP, facing, _CLOSED, 1.2, _HELD),
+            Leg(drop + 0.005 * _UP, facing, _CLOSED, 0.5, _HELD),
+            Leg(drop, facing, _CLOSED, 0.1, _HELD),
+            Leg(drop, facing, _LET_GO, 0.4, _HELD),
+            Leg(drop, facing, _LET_GO, 0.2, _HELD),
+            Leg(drop + 0.055 * _UP, facing, _LET_GO, 0.6, _HELD),
+        ]
+        return Way(_rounded(_along(start, legs, pace)))
     except UserError as error:
         x, y = cube
         raise UserError(f'no way to a cube at x {x:.3f}, y {y:.3f} m: {error}') from None
@@ -142,12 +148,11 @@ def reaction(seed: int) -> float:
     return float(np.random.default_rng((8, seed)).uniform(0.1, 0.25))
 
 
-def _facing(place: Point, yaw: float) -> float:
-    """Return the wrist's turn with which the jaws close on two sides of the cube."""
-    roll = _ROLL
+def _facing(place: Point, yaw: float, roll: float) -> float:
+    """Return the turn, next to `roll`, with which the jaws close on two sides of the cube."""
     side = 0.0  # which one, as a turn from yaw
     for attempt in range(3):  # the way that the jaws face depends on the roll, but not quite
-        pose = _reach(place[None], np.array([_BESIDE]), roll)[0]
+        pose = _reach(place[None], np.array([_BESIDE]), np.array([roll]))[0]
         jaws = gripper_frame(np.append(pose, 0.0))[:2, 0]
         apart = float(np.arctan2(jaws[1], jaws[0])) - yaw
         if attempt == 0:
@@ -156,16 +161,16 @@ def _facing(place: Point, yaw: float) -> float:
     return roll
 
 
-def _along(start: Pose, legs: list[Leg], roll: float, pace: float) -> Floats:
+def _along(start: Pose, legs: list[Leg], pace: float) -> Floats:
     """Return the poses along the legs, shape (n, 6), one each STEP: with corners between them.
 
     The first leg is straight for the joints, the others are for the cube's middle in the hand.
     """
     parts = np.linspace(0, 1, _PARTS + 1)
-    ends = np.array([[*leg.place, leg.offset, leg.gripper] for leg in legs])
+    ends = np.array([[*leg.place, leg.roll, leg.offset, leg.gripper] for leg in legs])
     on_legs = ends[:-1, None] + (ends[1:] - ends[:-1])[:, None] * parts[:, None]
-    *place, offset, gripper = np.moveaxis(on_legs, -1, 0)
-    arm = _reach(np.stack(place, -1).reshape(-1, 3), offset.ravel(), roll)
+    *place, roll, offset, gripper = np.moveaxis(on_legs, -1, 0)
+    arm = _reach(np.stack(place, -1).reshape(-1, 3), offset.ravel(), roll.ravel())
     poses = np.concatenate([arm.reshape(*gripper.shape, GRIPPER), gripper[..., None]], -1)
 
     counts = [max(2, round(leg.seconds * pace / STEP)) for leg in legs]
@@ -184,18 +189,18 @@ def _rounded(poses: Floats) -> Floats:
     return np.stack([np.convolve(joint, kernel, 'valid') for joint in padded.T], 1)
 
 
-def _reach(places: Floats, offsets: Floats, roll: float) -> Floats:
+def _reach(places: Floats, offsets: Floats, rolls: Floats) -> Floats:
     """Return the arm's joints, shape (n, 5), with points of the hand at places of shape (n, 3).
 
     The points are at `offsets`, (n,), along the gripper frame's x. The lean gives the wrist's
-    flexion and the roll its turn; pan, lift and elbow are found by Newton's method, for all places
-    at once. Raises UserError when one is out of reach.
+    flexion and `rolls`, (n,), its turn; pan, lift and elbow are found by Newton's method, for all
+    places at once. Raises UserError when one is out of reach.
     """
     flexed = np.pi / 2 - np.interp(places[:, 2], _LEAN_HEIGHTS, _LEAN)
 
     def pose(found: Floats) -> Floats:
         wrist = flexed - found[..., 1] - found[..., 2]
-        rest = [wrist, np.full_like(wrist, roll), np.zeros_like(wrist)]
+        rest = [wrist, np.broadcast_to(rolls, wrist.shape), np.zeros_like(wrist)]
         return np.concatenate([found, np.stack(rest, -1)], -1)
 
     def off(found: Floats) -> Floats:

@@ -55,6 +55,19 @@ def test_the_jaws_close_on_two_sides_of_the_cube_and_around_its_middle(
     assert 0.0 < middle[2] < CUBE_SIZE
 
 
+@settings(max_examples=20)
+@given(PLACES, YAWS, YAWS, SEEDS)
+def test_the_hand_turns_to_the_cube_only_above_it(
+    place: tuple[float, float], yaw: float, other: float, seed: int
+) -> None:
+    one, another = (demonstration(HOME, place, turned, seed).poses for turned in (yaw, other))
+    turning = np.flatnonzero(np.abs(one - another).max(axis=1) > 1e-3)
+    if len(turning):
+        x, y, height = (gripper_frame(one[turning[0]]) @ [-CUBE_SIZE / 2, 0, 0, 1])[:3]
+        assert height < 0.1
+        assert np.hypot(x - place[0], y - place[1]) < 0.04
+
+
 def test_the_same_seed_gives_the_same_way_and_others_differ() -> None:
     def made(seed: int) -> Way:
         return demonstration(HOME, SQUARE_CENTRE, 0.3, seed)

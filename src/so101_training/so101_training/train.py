@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "Train a policy on a LeRobot dataset, by LeRobot's trainer; resumable at any step."
 
 _NO_GPU = (
-    'no GPU: training on the processor. That is for trying things with a tiny policy: there, one '
-    'update of SmolVLA takes minutes, and 20,000 of them months (an RTX 3090: 10 hours)'
+    'no GPU: training on the processor. A small policy takes hours there; one update of SmolVLA '
+    'takes minutes, and 20,000 of them months (an RTX 3090: 10 hours)'
 )
 
 
