@@ -22,14 +22,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from chunks import lerobot_modes
-from chunks.document import document
+from chunks.document import document, show
 from chunks.flow_policy import FlowPolicy, Seen
 from chunks.judge import Score, Trace, judge
 from chunks.method import RATE, Method, Sent
 from chunks.our_modes import Scheduled
 from chunks.world import TICKS, TIMINGS, Arm, Motion, Timing
-from rich.console import Console
-from rich.table import Table
 
 from so101_bringup import figures
 from so101_bringup.figures import Figure, at_most, untargeted
@@ -142,16 +140,8 @@ def judged(scores: Scores) -> list[Figure]:
     return found
 
 
-def show(timing: str, scores: dict[str, Score]) -> None:
-    table = Table(title=timing, title_justify='left')
-    table.add_column('method')
-    columns = ('J mean', 'J p95', 'J arm', 'jerk', 'tracking', 'stall %', 'invalid %', 'largest')
-    for column in columns:
-        table.add_column(column, justify='right')
-    for name, score in scores.items():
-        values = list(asdict(score).values())[: len(columns)]
-        table.add_row(name, *(f'{value:.2f}' for value in values))
-    Console(width=120).print(table)
+# What is printed of each timing: the first fields of a score.
+PRINTED = ('J mean', 'J p95', 'J arm', 'jerk', 'tracking', 'stall %', 'invalid %', 'largest')
 
 
 # What docs/chunking.md shows: a table each, and a cell of it.
@@ -211,7 +201,8 @@ def main() -> None:
     torch.set_num_threads(1)
     scores, drawn = measure(seeds)
     for timing, of in scores.items():
-        show(timing, of)
+        values = {name: list(asdict(score).values())[: len(PRINTED)] for name, score in of.items()}
+        show({timing: '{:.2f}'.format}, PRINTED, values)
     draw(scores, drawn, FOLDER / 'chunking.png')
     names = [name.replace('+-', '±') for name in scores]
     rows = {method: [of[method] for of in scores.values()] for method in METHODS}

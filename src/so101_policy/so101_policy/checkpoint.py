@@ -30,8 +30,7 @@ PREPROCESSOR = 'policy_preprocessor.json'
 POSTPROCESSOR = 'policy_postprocessor.json'
 
 # What this suite adds beside LeRobot's files, all optional: what is known of the training in NOTE
-# (see `training.of_note`); the vision-language model's
-# configuration and tokenizer in VLM.
+# (see `training.of_note`); the vision-language model's configuration and tokenizer in VLM.
 NOTE = 'so101.json'
 VLM = 'vlm'
 

@@ -213,14 +213,15 @@ def test_it_moves_the_arm_at_the_times_of_its_observations(smolvla: Path, end: A
 
         # The way it went is nearest to a chunk at that chunk's times: to the last before the reset
         # that was followed. On a busy machine one may come while the arm holds.
-        before = [to_nanoseconds(chunk.header.stamp) for chunk in robot.chunks[:seen]]
+        before = {to_nanoseconds(chunk.header.stamp): chunk for chunk in robot.chunks[:seen]}
+        motions = [Motion(message) for message in robot.trajectories]
         observed, plan = [
             (first, motion)
             for first, second in pairwise(before)
-            for motion in map(Motion, robot.trajectories)
+            for motion in motions
             if first < motion.start < second and motion.end > first + 49 * TICK
         ][-1]
-        chunk = robot.chunks[before.index(observed)]
+        chunk = before[observed]
         wanted = np.array([point.positions for point in chunk.points[25:45]])
         times = observed + TICK * np.arange(25, 45)
         off = {n: np.abs(plan.at(times + n * TICK) - wanted).mean() for n in (-10, -5, 0, 5, 10)}

@@ -108,7 +108,6 @@ def demonstration(start: Pose, cube: tuple[float, float], yaw: float, seed: int)
     hover = random.uniform(0.065, 0.08)
     high = random.uniform(0.095, 0.11)
     pace = random.uniform(0.76, 0.86)
-
     above = _ROLL + random.uniform(-0.25, 0.25)
 
     drop = bowl + _DROP_HEIGHT * _UP

@@ -90,7 +90,8 @@ def command(
     # The simulated robot is the one of the defaults, whatever robot file lies here.
     robot = typed(share('so101_bringup') / 'config' / 'robot.yaml')
     episodes = [
-        *(f'episode_time:={parameters.episode_time}', f'look:={parameters.look}'),
+        f'episode_time:={parameters.episode_time}',
+        f'look:={parameters.look}',
         f'robot:={robot}',
     ]
     match step:
